@@ -1,0 +1,1 @@
+"""The resources of Lockstep: models, conditions, reasons, and the CRDs rendered from them."""

@@ -1,0 +1,76 @@
+"""Versions of a line, compared part by part as numbers: 1 = 01 = 1.0 and 2 < 10."""
+
+import re
+from dataclasses import dataclass
+from functools import total_ordering
+from typing import Final
+
+PATTERN: Final = r"^[0-9]{1,20}(\.[0-9]{1,20})*$"
+_VERSION = re.compile(PATTERN)
+
+
+class InvalidVersionError(ValueError):
+    """The text is no version; the message says what one looks like."""
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """One version of a line: equal to, and hashed like, every other writing of the same numbers."""
+
+    text: str
+    """As its author wrote it; what people are shown."""
+    key: tuple[int, ...]
+    """The numbers without trailing zeros (one part stays); `base` has none and is below them all."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Version":
+        """Read a version.
+
+        Raises:
+            InvalidVersionError: if the text is no version.
+        """
+        # fullmatch, since `$` would let a final newline through.
+        if not _VERSION.fullmatch(text) or len(text) > MAX_LENGTH:
+            raise InvalidVersionError(
+                f"{text[:60]!r} is no version: write numbers separated by dots, such as 0003 or 2026.7.1"
+            )
+        parts = [int(part) for part in text.split(".")]
+        while len(parts) > 1 and parts[-1] == 0:
+            parts.pop()
+        return cls(text, tuple(parts))
+
+    @property
+    def canonical(self) -> str:
+        """The one writing shared by all equal versions: `3` for 0003 and 3.0; empty for base."""
+        return ".".join(str(part) for part in self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __lt__(self, other: "Version") -> bool:
+        return self.key < other.key
+
+    def __str__(self) -> str:
+        return self.text
+
+
+MAX_LENGTH: Final = 128
+"""Characters of a version; the CRD holds the same bound."""
+
+BASE: Final = Version("base", ())
+"""An empty line: below every version."""
+
+
+def parse_target(text: str) -> Version | None:
+    """Read a target: a version, `base`, or `latest` as None.
+
+    Raises:
+        InvalidVersionError: if the text is none of these.
+    """
+    if text == "latest":
+        return None
+    return BASE if text == "base" else Version.parse(text)
