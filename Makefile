@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export CLUSTER
 
-.PHONY: help venv lock check test unit demo cluster cluster-down image install bench clean
+.PHONY: help venv lock crds check test unit demo cluster cluster-down image install bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 lock: venv ## render requirements/*.lock from pyproject.toml
 	$(BIN)/$(COMPILE) pyproject.toml -o requirements/runtime.lock
 	$(BIN)/$(COMPILE) pyproject.toml --group dev -c requirements/runtime.lock -o requirements/dev.lock
+
+crds: venv ## render crds/ from operator/lockstep/api
+	$(BIN)/python -m lockstep.api.crds crds
 
 check: venv ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

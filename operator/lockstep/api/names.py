@@ -25,3 +25,6 @@ ANNOTATION_OWNER: Final = f"{GROUP}/schemaversion"
 
 TARGET_LATEST: Final = "latest"
 TARGET_BASE: Final = "base"
+
+VERSION_PATTERN: Final = r"^[0-9]{1,20}(\.[0-9]{1,20})*$"
+VERSION_MAX_LENGTH: Final = 128

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Final
 
-PATTERN: Final = r"^[0-9]{1,20}(\.[0-9]{1,20})*$"
-_VERSION = re.compile(PATTERN)
+from lockstep.api.names import TARGET_BASE, TARGET_LATEST, VERSION_MAX_LENGTH, VERSION_PATTERN
+
+_VERSION: Final = re.compile(VERSION_PATTERN)
 
 
 class InvalidVersionError(ValueError):
@@ -31,7 +32,7 @@ class Version:
             InvalidVersionError: if the text is no version.
         """
         # fullmatch, since `$` would let a final newline through.
-        if not _VERSION.fullmatch(text) or len(text) > MAX_LENGTH:
+        if not _VERSION.fullmatch(text) or len(text) > VERSION_MAX_LENGTH:
             raise InvalidVersionError(
                 f"{text[:60]!r} is no version: write numbers separated by dots, such as 0003 or 2026.7.1"
             )
@@ -58,10 +59,7 @@ class Version:
         return self.text
 
 
-MAX_LENGTH: Final = 128
-"""Characters of a version; the CRD holds the same bound."""
-
-BASE: Final = Version("base", ())
+BASE: Final = Version(TARGET_BASE, ())
 """An empty line: below every version."""
 
 
@@ -71,6 +69,6 @@ def parse_target(text: str) -> Version | None:
     Raises:
         InvalidVersionError: if the text is none of these.
     """
-    if text == "latest":
+    if text == TARGET_LATEST:
         return None
-    return BASE if text == "base" else Version.parse(text)
+    return BASE if text == TARGET_BASE else Version.parse(text)

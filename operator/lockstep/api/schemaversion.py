@@ -1,0 +1,299 @@
+"""The SchemaVersion resource: which version a database shall have, and what is known of it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lockstep.api.fields import Duration, Key, Line, Model, Name, Sha256, VersionText, atomic_list, cel, rule
+from lockstep.api.names import VERSION_PATTERN
+from lockstep.api.status import Conditions
+
+TARGET_PATTERN = rf"^(latest|base|{VERSION_PATTERN.removeprefix('^').removesuffix('$')})$"
+FreeObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+StringMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(json_schema_extra={"maxProperties": 64})]
+
+
+class MigrationSet(Model):
+    """Which set of Migrations is meant."""
+
+    digest: Sha256 | None = None
+    """Its digest, as `lockstep digest` or a chart renders it: no run until the cluster holds exactly that set."""
+
+
+class SecretRef(Model):
+    """A Secret in the same namespace."""
+
+    name: Name
+    """Name of the Secret."""
+    key: Key | None = None
+    """Key that holds the URL; by default uri, url or DATABASE_URL, or host, port, dbname, user and password."""
+
+
+class CaSecretRef(Model):
+    """A Secret that holds a certificate authority."""
+
+    name: Name
+    """Name of the Secret."""
+    key: Key = "ca.crt"
+    """Key that holds the certificates (PEM)."""
+
+
+class ClientCertificateSecretRef(Model):
+    """A Secret of type kubernetes.io/tls."""
+
+    name: Name
+    """Name of the Secret; its keys are tls.crt and tls.key."""
+
+
+class DatabaseTls(Model):
+    """How the connection is protected."""
+
+    mode: Literal["Disable", "Prefer", "Require", "VerifyCA", "VerifyFull"] | None = None
+    """What is verified; by default what the URL says, and VerifyFull where a CA is given."""
+    ca_secret_ref: CaSecretRef | None = None
+    """The authority that the server's certificate must come from."""
+    client_certificate_secret_ref: ClientCertificateSecretRef | None = None
+    """The certificate to show to the server."""
+
+
+class Database(Model):
+    """Which database, and how to reach it."""
+
+    secret_ref: SecretRef
+    """The Secret with the connection; only the Job's pod mounts it."""
+    engine: Literal["postgresql", "mysql", "mariadb", "sqlite"] | None = None
+    """What kind of database it is; inferred where the URL says it."""
+    tls: DatabaseTls | None = None
+    """How the connection is protected."""
+    ledger_schema: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z_][a-z0-9_]*$")] = "lockstep"
+    """PostgreSQL schema that holds the ledger."""
+    pooler: Literal["None", "Session"] = "None"
+    """Session: a session-pooling proxy is in between; transaction pooling is always refused."""
+
+
+class Adopt(Model):
+    """Another tool's history to read once."""
+
+    history: Literal[
+        "flyway", "liquibase", "alembic", "django", "rails", "efcore", "knex", "golang-migrate", "goose", "dbmate"
+    ]
+    """The tool that managed the database until now."""
+    table: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Its history table, where it is not the tool's usual one."""
+
+
+class LocalObjectReference(Model):
+    """A resource of the same namespace."""
+
+    name: Name
+    """Its name."""
+
+
+class Execution(Model):
+    """How a run is carried out."""
+
+    lock_timeout: Duration = "5s"
+    """How long one statement may wait for a lock of the database before it is tried again."""
+    statement_timeout: Duration | None = None
+    """How long one statement may take; what is left of the deadline by default."""
+    deadline: Duration = "1h"
+    """How long a run may take."""
+    service_account_name: Name | None = None
+    """Service account of the Job's pod, for its image pull secrets and policies; no token is mounted."""
+    resources: FreeObject | None = None
+    """Resources of the runner's container (core/v1 ResourceRequirements)."""
+    node_selector: StringMap = {}
+    """Node selector of the pod."""
+    tolerations: Annotated[list[FreeObject], atomic_list(32)] = []
+    """Tolerations of the pod (core/v1 Toleration)."""
+    image_pull_secrets: Annotated[list[LocalObjectReference], atomic_list(16)] = []
+    """Image pull secrets of the pod."""
+    pod_labels: StringMap = {}
+    """More labels of the pod."""
+    pod_annotations: StringMap = {}
+    """More annotations of the pod, such as `sidecar.istio.io/inject: "false"`."""
+
+
+class SchemaVersionSpec(Model):
+    """What the database shall have, and what may be done to it."""
+
+    # `schema` would hide a method of pydantic's models.
+    line: Annotated[Line | None, Field(alias="schema")] = None
+    """The line of versions; metadata.name by default. Cannot change."""
+    version: Annotated[str, Field(min_length=1, max_length=128, pattern=TARGET_PATTERN)] = "latest"
+    """The version to reach: one of the line; `latest`, which never goes down by itself; or `base`, an empty line."""
+    migrations: MigrationSet | None = None
+    """Which set of Migrations is meant."""
+    database: Database
+    """Which database, and how to reach it."""
+    rollback: Literal["Allow", "Approve", "Forbid"] = "Approve"
+    """What a lower version may do: run the downs, run them once the plan is approved, or nothing."""
+    approval: Literal["Automatic", "Manual"] = "Automatic"
+    """Whether a plan that goes up must be approved."""
+    approved_plans: Annotated[
+        list[Sha256], Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = []
+    """Hashes of the plans that may run."""
+    out_of_order: Literal["Reject", "Allow"] = "Reject"
+    """Whether a version below the highest applied one may still be applied."""
+    drift: Literal["Report", "Block", "Ignore"] = "Report"
+    """What changes made by hand lead to."""
+    drift_check: Duration | None = None
+    """How often to look for such changes beside the runs; never by default."""
+    baseline: VersionText | None = None
+    """Adopts an existing database: versions up to this one are recorded, not run."""
+    adopt: Adopt | None = None
+    """Adopts an existing database from another tool's history."""
+    progress_deadline: Duration = "120s"
+    """How long waiting for the set or for the database counts as progress; then it counts as Stalled, and goes on."""
+    suspend: bool = False
+    """True: no new run."""
+    execution: Annotated[Execution, Field(json_schema_extra={"default": {}})] = Execution()
+    """How a run is carried out."""
+
+
+class Pending(Model):
+    """What is still to be applied."""
+
+    count: int = 0
+    """How many versions."""
+    names: Annotated[list[str], Field(max_length=10)] = []
+    """The first of them."""
+
+
+class Plan(Model):
+    """A plan that somebody shall read or approve."""
+
+    hash: Annotated[str, Field(max_length=71)] | None = None
+    """Its hash, for approvedPlans."""
+    direction: Literal["Up", "Down"] | None = None
+    """Which way it goes."""
+    steps: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=100)] = []
+    """Its steps in order."""
+
+
+class Lock(Model):
+    """Who holds the line's lock in the database."""
+
+    holder: Annotated[str, Field(max_length=253)]
+    """The pod."""
+    since: str | None = None
+    """Since when (RFC 3339)."""
+
+
+class RunProgress(Model):
+    """How far a run is."""
+
+    done: int = 0
+    """Steps done."""
+    total: int = 0
+    """Steps of the plan."""
+    version: str | None = None
+    """Version in work."""
+    message: Annotated[str, Field(max_length=1024)] | None = None
+    """What it does at the moment."""
+
+
+class Run(Model):
+    """The run under way, or the last one."""
+
+    job: Annotated[str, Field(max_length=253)]
+    """Its Job."""
+    attempt: int = 1
+    """Which attempt at the same input it is."""
+    input: Annotated[str, Field(max_length=64)] | None = None
+    """Hash of what it was to do: set, target, policy, database reference, retry token."""
+    started_at: str | None = None
+    """When its Job was made (RFC 3339)."""
+    finished_at: str | None = None
+    """When its result was read (RFC 3339)."""
+    outcome: Literal["Running", "Done", "Retryable", "Permanent", "Person"] = "Running"
+    """How it ended."""
+    reason: Annotated[str, Field(max_length=64)] | None = None
+    """The reason of its end."""
+    retry_at: str | None = None
+    """When the next attempt starts (RFC 3339)."""
+    progress: RunProgress | None = None
+    """How far it is."""
+
+
+class HistoryEntry(Model):
+    """One step that was applied."""
+
+    version: str | None = None
+    """Its version; none for a repeatable one."""
+    name: Annotated[str, Field(max_length=253)]
+    """Its Migration."""
+    direction: Annotated[str, Field(max_length=16)]
+    """up, down or repeat."""
+    at: str
+    """When it was committed, by the database's clock (RFC 3339)."""
+    milliseconds: int = 0
+    """How long it took."""
+
+
+class Ledger(Model):
+    """What the ledger was when it was last seen."""
+
+    uuid: Annotated[str, Field(max_length=64)]
+    """The ledger's identity."""
+    sequence: int
+    """Number of its last entry."""
+    hash: Annotated[str, Field(max_length=64)]
+    """Hash of that entry, which covers all before it."""
+
+
+class SchemaVersionStatus(Model):
+    """What Lockstep knows of the database."""
+
+    observed_generation: int = -1
+    """The generation that this status speaks of; -1 until somebody has looked."""
+    version: str | None = None
+    """The version that the database has."""
+    target: str | None = None
+    """The version that it shall have: spec.version, with `latest` resolved."""
+    state: Annotated[str, Field(max_length=64)] | None = None
+    """The reason of the Ready condition, for the table that kubectl prints."""
+    pending: Pending | None = None
+    """What is still to be applied."""
+    plan: Plan | None = None
+    """A plan that waits for approval."""
+    lock: Lock | None = None
+    """Who holds the line's lock in the database."""
+    run: Run | None = None
+    """The run under way, or the last one."""
+    history: Annotated[list[HistoryEntry], Field(max_length=20)] = []
+    """The last steps, newest last."""
+    ledger: Ledger | None = None
+    """What the ledger was when it was last seen."""
+    last_error: Annotated[str, Field(max_length=1024)] | None = None
+    """The last error on one line: SQLSTATE, version, statement, line."""
+    last_handled_retry: Annotated[str, Field(max_length=253)] | None = None
+    """The retry token that was handled last."""
+    waiting_since: str | None = None
+    """Since when it has been waiting for what may pass by itself (RFC 3339)."""
+    conditions: Conditions = []
+    """Ready, Drifted, ApprovalRequired, and Reconciling or Stalled while they are true."""
+
+
+SPEC_RULES: list[dict[str, str]] = [
+    rule(
+        "has(self.schema) == has(oldSelf.schema) && (!has(self.schema) || self.schema == oldSelf.schema)",
+        "spec.schema cannot change: create another SchemaVersion for another line",
+    ),
+    rule("!has(self.baseline) || !has(self.adopt)", "give at most one of spec.baseline and spec.adopt"),
+]
+
+COLUMNS: list[dict[str, Any]] = [
+    {"name": "Version", "type": "string", "jsonPath": ".status.version"},
+    {"name": "Target", "type": "string", "jsonPath": ".status.target"},
+    {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
+    {"name": "State", "type": "string", "jsonPath": ".status.state"},
+    {"name": "Holder", "type": "string", "jsonPath": ".status.lock.holder"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    {"name": "Schema", "type": "string", "jsonPath": ".spec.schema", "priority": 1},
+    {"name": "Pending", "type": "integer", "jsonPath": ".status.pending.count", "priority": 1},
+    {"name": "Message", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].message', "priority": 1},
+]
+
+SchemaVersionSpec.model_config["json_schema_extra"] = cel(*SPEC_RULES)
