@@ -26,8 +26,8 @@ lock: venv ## render requirements/*.lock from pyproject.toml
 	$(BIN)/$(COMPILE) pyproject.toml -o requirements/runtime.lock
 	$(BIN)/$(COMPILE) pyproject.toml --group dev -c requirements/runtime.lock -o requirements/dev.lock
 
-crds: venv ## render crds/ from operator/lockstep/api
-	$(BIN)/python -m lockstep.api.crds crds
+crds: venv ## render crds/ (and the chart's copy, since Helm reads no file outside a chart)
+	$(BIN)/python -m lockstep.api.crds crds charts/lockstep/files/crds
 
 check: venv ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

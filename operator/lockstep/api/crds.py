@@ -139,11 +139,12 @@ def render() -> dict[str, str]:
     }
 
 
-def main(folder: str) -> None:
-    """Write the CRDs into a folder."""
-    for name, text in render().items():
-        Path(folder, name).write_text(text)
+def main(*folders: str) -> None:
+    """Write the CRDs into each folder."""
+    for folder in folders:
+        for name, text in render().items():
+            Path(folder, name).write_text(text)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -11,14 +11,15 @@ from lockstep.api.fields import milliseconds
 from lockstep.api.migration import MigrationSpec
 from lockstep.api.schemaversion import SchemaVersionSpec, SchemaVersionStatus
 
-FOLDER = Path(__file__).parents[3] / "crds"
+ROOT = Path(__file__).parents[3]
 
 
-def test_the_checked_in_files_are_fresh() -> None:
+@pytest.mark.parametrize("folder", ["crds", "charts/lockstep/files/crds"])
+def test_the_checked_in_files_are_fresh(folder: str) -> None:
     rendered = crds.render()
-    assert {path.name for path in FOLDER.iterdir()} == set(rendered)
+    assert {path.name for path in (ROOT / folder).iterdir()} == set(rendered)
     for name, text in rendered.items():
-        assert (FOLDER / name).read_text() == text, f"{name} is stale: run `make crds`"
+        assert (ROOT / folder / name).read_text() == text, f"{name} is stale: run `make crds`"
 
 
 def walk(node: Any, path: str = "") -> Any:
