@@ -37,3 +37,9 @@ check: venv ## format, lint, types, import contracts
 
 unit: venv ## the tests that need neither a database nor a cluster
 	$(BIN)/pytest tests/unit
+
+# cluster, cluster-down and image are in deploy/$(CLUSTER)/cluster.mk.
+ifeq ($(filter $(CLUSTER),local kind existing),)
+$(error CLUSTER is local, kind or existing, not "$(CLUSTER)")
+endif
+include deploy/$(CLUSTER)/cluster.mk

@@ -1,0 +1,1 @@
+# CLUSTER=existing: a cluster that is there already, by KUBECONFIG.

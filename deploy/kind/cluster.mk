@@ -1,0 +1,1 @@
+# CLUSTER=kind: for machines with Docker and kind.

@@ -1,0 +1,49 @@
+"""The commands behind `make cluster`, `make cluster-down` and `make image` with CLUSTER=local."""
+
+import sys
+import time
+
+import typer
+
+from localcluster import cluster, leftovers, record, teardown
+from localcluster.console import LocalClusterError, console, say
+from localcluster.settings import Settings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.command()
+def up() -> None:
+    """Start the cluster, or what is missing of it."""
+    cluster.up(Settings.from_environment())
+
+
+@app.command()
+def down() -> None:
+    """End the cluster and leave nothing behind."""
+    cluster.require_machine()
+    settings = Settings.from_environment()
+    started = time.monotonic()
+    with record.locked(settings):
+        teardown.down(settings)
+    say(f"The cluster is gone ({time.monotonic() - started:.1f} s)")
+
+
+@app.command(name="leftovers")
+def show_leftovers() -> None:
+    """List what belongs to the cluster on this machine: nothing after `down`."""
+    for line in leftovers.describe(Settings.from_environment()):
+        print(line)
+
+
+def main() -> None:
+    """Run a command; what the user can act on comes without a traceback."""
+    try:
+        app()
+    except LocalClusterError as error:
+        console.print(f"[bold red]error:[/bold red] {error}", markup=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
