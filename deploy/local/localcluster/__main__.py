@@ -4,8 +4,9 @@ import sys
 import time
 
 import typer
+from rich.text import Text
 
-from localcluster import cluster, leftovers, record, teardown
+from localcluster import cluster, leftovers, projectimage, record, teardown
 from localcluster.console import LocalClusterError, console, say
 from localcluster.settings import Settings
 
@@ -29,6 +30,13 @@ def down() -> None:
     say(f"The cluster is gone ({time.monotonic() - started:.1f} s)")
 
 
+@app.command()
+def image() -> None:
+    """Build the project's image and load it into the cluster."""
+    cluster.require_machine()
+    projectimage.show(projectimage.ensure(Settings.from_environment()))
+
+
 @app.command(name="leftovers")
 def show_leftovers() -> None:
     """List what belongs to the cluster on this machine: nothing after `down`."""
@@ -41,7 +49,7 @@ def main() -> None:
     try:
         app()
     except LocalClusterError as error:
-        console.print(f"[bold red]error:[/bold red] {error}", markup=True)
+        console.print("[bold red]error:[/bold red]", Text(str(error)))
         sys.exit(1)
 
 

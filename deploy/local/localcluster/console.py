@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, emoji=False)
 HEARTBEAT = 30.0
 
 

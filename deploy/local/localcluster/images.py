@@ -83,3 +83,10 @@ def present(settings: Settings, binaries: Binaries) -> set[str]:
     """List the images that the cluster has, by their short names."""
     listed = ctr(settings, binaries, "images", "list", "--quiet").split()
     return {name.rpartition("/")[2] for name in listed}
+
+
+def tag(settings: Settings, binaries: Binaries, name: str, other: str) -> None:
+    """Give an image that is there a second name."""
+    listed = ctr(settings, binaries, "images", "list", "--quiet").split()
+    full = next(image for image in listed if image.rpartition("/")[2] == name)
+    ctr(settings, binaries, "images", "tag", "--force", full, full.removesuffix(name) + other)
