@@ -1,0 +1,27 @@
+"""The databases that Lockstep knows, each a package behind the protocol in base.py."""
+
+import importlib
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from lockstep.engines.base import Engine
+
+ENGINES: Final = {"postgresql": "PostgreSQL"}
+"""Engines by the word that database.engine takes, and what people call them."""
+
+SCHEMES: Final = {"postgres": "postgresql", "postgresql": "postgresql"}
+"""URL schemes (before any `+driver`) of the engines."""
+
+FOREIGN: Final = ("cockroachdb", "mariadb", "mongodb", "mssql", "mysql", "oracle", "redis", "sqlite", "sqlserver")
+"""Schemes that people may well write; a message may repeat these, as it may never repeat what a URL says."""
+
+
+def engine_of(url: str) -> str | None:
+    """Return the engine that a URL names; None where it names none that is known."""
+    scheme = url.removeprefix("jdbc:").partition(":")[0].partition("+")[0].lower()
+    return SCHEMES.get(scheme)
+
+
+def load(name: str) -> "Engine":
+    """Return an engine; its driver is imported now and not before."""
+    return cast("Engine", importlib.import_module(f"lockstep.engines.{name}.engine").ENGINE)

@@ -1,0 +1,63 @@
+"""Who holds the locks that a migration waits for: looked up from a second connection while it waits."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from lockstep.engines.base import ConnectionLostError, RunError
+from lockstep.engines.postgresql.channel import Channel, Command, SqlError, StoppedError
+
+_ASK: Final = """
+SELECT a.pid, a.application_name, a.state,
+       pg_catalog.floor(pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp() - a.xact_start)),
+       pg_catalog.left(a.query, 300)
+FROM pg_catalog.pg_stat_activity AS a
+WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::pg_catalog.int4))
+ORDER BY a.xact_start LIMIT 3
+"""
+_LITERALS: Final = re.compile(
+    r"""'(?:[^']|'')*(?:'|\Z)|\$([A-Za-z_]*)\$.*?(?:\$\1\$|\Z)|(?<![\w$"])\d[\w.]*|--[^\n]*|/\*.*?(?:\*/|\Z)""",
+    re.DOTALL,
+)
+
+
+def mask(query: str) -> str:
+    """Return a query with its literals and comments taken out: they may be anybody's data."""
+    return " ".join(_LITERALS.sub("?", query).split())[:120]
+
+
+class Blockers:
+    """What was last seen of the sessions that stand in the way."""
+
+    def __init__(self, channel: Channel, beside: Callable[[], Channel]) -> None:
+        self._pid = channel.pid
+        self._beside = beside
+        self._seen: list[str] = []
+
+    def forget(self) -> None:
+        """Begin a new wait."""
+        self._seen = []
+
+    def look(self) -> None:
+        """Ask now; that it cannot be asked is no error."""
+        try:
+            channel = self._beside()
+        except RunError:
+            return
+        try:
+            path = Command("SET search_path = pg_catalog, pg_temp")
+            rows = channel.run([path, Command(_ASK, (self._pid,))])[1].rows
+        except (SqlError, StoppedError, ConnectionLostError):
+            return
+        finally:
+            channel.close()
+        self._seen = [_describe(*row) for row in rows]
+
+    def words(self) -> str:
+        """Return who was seen, to append to a message."""
+        return f"; blocked by {'; '.join(self._seen)}" if self._seen else ""
+
+
+def _describe(pid: str | None, application: str | None, state: str | None, age: str | None, query: str | None) -> str:
+    what = f"{application or 'unnamed'}, {state or 'state unknown'}, transaction of {age or '?'} s"
+    return f"backend {pid} ({what}): {mask(query or '')}"

@@ -1,0 +1,281 @@
+"""SQL on one connection in libpq's pipeline mode: whole batches in one send, rows of no use thrown away.
+
+Everything after connecting goes through here. A batch ends in one synchronisation point: after the first statement
+that fails the server skips the rest of it. The wait listens to the run's Control too, so that a signal or the
+deadline cancels what is running on the server.
+"""
+
+import select
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+from psycopg import pq
+
+from lockstep.engines.base import ConnectionLostError
+from lockstep.engines.control import Control
+
+_STATUS = pq.ExecStatus
+_DONE: Final = frozenset({_STATUS.COMMAND_OK, _STATUS.TUPLES_OK, _STATUS.EMPTY_QUERY, _STATUS.SINGLE_TUPLE})
+_ENDS: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
+"""SQLSTATEs with which the server ends the session: shutdown, crash, and its own time limits."""
+_CHUNKS: Final = pq.version() >= 170000
+_CHUNK_ROWS: Final = 256
+_FLUSH_EVERY: Final = 64
+"""Statements between two flushes of what libpq has buffered."""
+CANCEL_SECONDS: Final = 5.0
+"""How long a cancelled batch may take to end before the connection is given up."""
+
+Row = tuple[str | None, ...]
+Param = str | bytes | int | None
+"""bytes go as they are (binary), all else as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One statement with its parameters, each of which the SQL casts."""
+
+    sql: str
+    params: Sequence[Param] = ()
+    keep: bool = True
+    """Whether its rows are of use; those of a migration's SQL are thrown away as they come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a statement gave."""
+
+    tag: str
+    rows: tuple[Row, ...] = ()
+
+
+class SqlError(Exception):
+    """The server refused a statement; the message is its primary one and its hint, never DETAIL or CONTEXT."""
+
+    def __init__(self, index: int, result: pq.abc.PGresult | None, message: str = "") -> None:
+        def read(code: pq.DiagnosticField) -> str | None:
+            found = None if result is None else result.error_field(code)
+            return None if found is None else bytes(found).decode("utf-8", "replace")
+
+        field = pq.DiagnosticField
+        self.index = index
+        """Number of the statement in its batch, from 0."""
+        self.sqlstate = read(field.SQLSTATE) or "XX000"
+        self.primary = read(field.MESSAGE_PRIMARY) or message or "the server gave no message"
+        self.hint = read(field.MESSAGE_HINT)
+        position = read(field.STATEMENT_POSITION)
+        self.position = int(position) if position and position.isdigit() else None
+        """The character of the statement that it is about, from 1."""
+        self.table = read(field.TABLE_NAME)
+        self.column = read(field.COLUMN_NAME)
+        super().__init__(self.sqlstate)
+
+    @property
+    def text(self) -> str:
+        """The primary message, and the hint if there is one."""
+        return self.primary if self.hint is None else f"{self.primary} (hint: {self.hint})"
+
+
+class StoppedError(Exception):
+    """The batch was cancelled since the run must stop."""
+
+
+class _Batch:
+    """One batch on its way: what is sent, and what has come back."""
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.commands = commands
+        self.sent = 0
+        self.synced = False
+        self.current = 0
+        self.chunked = -1
+        self.rows: list[Row] = []
+        self.tag = ""
+        self.replies: list[Reply] = []
+        self.error: SqlError | None = None
+        self.done = False
+
+
+class Channel:
+    """One connection's statements."""
+
+    def __init__(self, connection: "psycopg.Connection[psycopg.rows.TupleRow]", control: Control) -> None:
+        self._connection = connection
+        self._pg = connection.pgconn
+        self._control = control
+        self._pg.nonblocking = 1
+        self._pg.enter_pipeline_mode()
+
+    @property
+    def pid(self) -> int:
+        """The backend's process as libpq was told when it connected."""
+        return self._pg.backend_pid
+
+    @property
+    def server_version(self) -> int:
+        """Such as 150004."""
+        return self._pg.server_version
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, failed or not."""
+        return self._pg.transaction_status in {
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        }
+
+    def close(self) -> None:
+        """Close the connection; the server rolls back and unlocks."""
+        self._connection.close()
+
+    def run(
+        self,
+        commands: Sequence[Command],
+        *,
+        tick: float | None = None,
+        on_tick: Callable[[], None] | None = None,
+        stoppable: bool = True,
+    ) -> list[Reply]:
+        """Run statements one after the other in one round trip.
+
+        Args:
+            commands: what to run.
+            tick: after how many seconds of waiting to call `on_tick`, once.
+            on_tick: what to do while a statement takes long.
+            stoppable: whether a signal and the deadline cancel it.
+
+        Raises:
+            SqlError: of the first statement that failed.
+            StoppedError: if the run must stop, and the batch was cancelled for it.
+            ConnectionLostError: if the connection is gone.
+        """
+        batch = _Batch(commands)
+        try:
+            stopped = self._drive(batch, tick, on_tick, stoppable)
+        except psycopg.OperationalError as error:
+            raise ConnectionLostError from error
+        if batch.error is not None:
+            if stopped and batch.error.sqlstate == "57014":
+                raise StoppedError
+            raise batch.error
+        return batch.replies
+
+    def query(self, sql: str, *params: Param) -> tuple[Row, ...]:
+        """Run one statement and return its rows."""
+        return self.run([Command(sql, params)])[0].rows
+
+    def _drive(self, batch: _Batch, tick: float | None, on_tick: Callable[[], None] | None, stoppable: bool) -> bool:
+        """Send and receive until the batch is through; return whether it was cancelled."""
+        pg = self._pg
+        poller = select.poll()
+        started = time.monotonic()
+        cancelled_at: float | None = None
+        last_cancel = 0.0
+        while True:
+            blocked = self._send(batch)
+            self._receive(batch)
+            if batch.done:
+                return cancelled_at is not None
+            now = time.monotonic()
+            if cancelled_at is not None and now - cancelled_at > CANCEL_SECONDS:
+                raise ConnectionLostError
+            if stoppable and self._control.stop is not None and now - last_cancel > 0.5:
+                cancelled_at, last_cancel = cancelled_at or now, now
+                self._cancel()
+            timeout = 0.5 if cancelled_at is not None else min(self._control.remaining() + 0.01, 60.0)
+            if on_tick is not None and tick is not None:
+                timeout = min(timeout, max(0.0, started + tick - now))
+            events = select.POLLIN | (select.POLLOUT if blocked else 0)
+            poller.register(pg.socket, events)
+            if stoppable and cancelled_at is None:
+                poller.register(self._control.wakeup, select.POLLIN)
+            ready = poller.poll(timeout * 1000)
+            for fd, _ in ready:
+                if fd == pg.socket:
+                    pg.consume_input()
+            if cancelled_at is None and stoppable:
+                poller.unregister(self._control.wakeup)
+            if on_tick is not None and tick is not None and time.monotonic() >= started + tick:
+                on_tick()
+                on_tick = None
+
+    def _send(self, batch: _Batch) -> bool:
+        """Hand libpq what it takes without waiting; return whether the socket is full."""
+        pg = self._pg
+        total = len(batch.commands)
+        while batch.sent < total:
+            for _ in range(min(_FLUSH_EVERY, total - batch.sent)):
+                command = batch.commands[batch.sent]
+                if command.params:
+                    formats = [1 if isinstance(each, bytes) else 0 for each in command.params]
+                    values = [_encode(each) for each in command.params]
+                    pg.send_query_params(command.sql.encode(), values, param_formats=formats)
+                else:
+                    pg.send_query_params(command.sql.encode(), None)
+                batch.sent += 1
+            if batch.sent < total and pg.flush():
+                return True
+        if not batch.synced:
+            pg.pipeline_sync()
+            batch.synced = True
+        return bool(pg.flush())
+
+    def _receive(self, batch: _Batch) -> None:
+        """Take every result that has come."""
+        pg = self._pg
+        while not batch.done and (batch.current < batch.sent or batch.synced):
+            if batch.current < batch.sent and batch.chunked != batch.current and not batch.commands[batch.current].keep:
+                # Before libpq reads the first row, or it would gather them all.
+                batch.chunked = batch.current
+                if _CHUNKS:
+                    pg.set_chunked_rows_mode(_CHUNK_ROWS)
+                else:
+                    pg.set_single_row_mode()
+            if pg.is_busy():
+                return
+            self._take(batch, pg.get_result())
+
+    def _take(self, batch: _Batch, result: "pq.abc.PGresult | None") -> None:
+        if result is None:
+            batch.replies.append(Reply(batch.tag, tuple(batch.rows)))
+            batch.current, batch.tag, batch.rows = batch.current + 1, "", []
+            return
+        status = result.status
+        if status == _STATUS.PIPELINE_SYNC:
+            batch.done = True
+        elif status in _DONE:
+            batch.tag = (result.command_status or b"").decode()
+            if batch.commands[batch.current].keep:
+                batch.rows.extend(_rows(result))
+        elif status in {_STATUS.PIPELINE_ABORTED, _STATUS.TUPLES_CHUNK}:
+            pass
+        else:
+            if batch.error is None:
+                batch.error = SqlError(batch.current, result)
+            if self._pg.status == pq.ConnStatus.BAD or batch.error.sqlstate in _ENDS:
+                raise ConnectionLostError
+
+    def _cancel(self) -> None:
+        """Ask the server to cancel what is running; that it is not heard is no error, the wait is bounded."""
+        try:
+            cancel = self._pg.cancel_conn()
+            cancel.blocking()
+        except psycopg.Error:
+            return
+
+
+def _encode(value: Param) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    return str(value).encode()
+
+
+def _rows(result: "pq.abc.PGresult") -> list[Row]:
+    columns = range(result.nfields)
+    found: list[Row] = []
+    for row in range(result.ntuples):
+        values = (result.get_value(row, column) for column in columns)
+        found.append(tuple(None if value is None else bytes(value).decode() for value in values))
+    return found

@@ -1,0 +1,156 @@
+"""PostgreSQL behind the engines' protocol."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import (
+    ConnectionLostError,
+    LedgerState,
+    Log,
+    Recorded,
+    RunError,
+    Script,
+    SecretWords,
+    Session,
+    Target,
+    Task,
+)
+from lockstep.engines.control import Control
+from lockstep.engines.postgresql import dsn
+from lockstep.engines.postgresql.apply import Applier
+from lockstep.engines.postgresql.blockers import Blockers
+from lockstep.engines.postgresql.channel import Channel, SqlError, StoppedError
+from lockstep.engines.postgresql.connect import Connector, check_pooler, check_server, set_up
+from lockstep.engines.postgresql.ledger import Ledger, own_error
+from lockstep.engines.postgresql.lock import Locks, pause
+from lockstep.engines.postgresql.statements import SqlScript, read_script
+from lockstep.planning.wire import Order, OrderedMigration
+
+
+class PostgresSession:
+    """One checked connection; after `lock`, the holder of its line."""
+
+    def __init__(self, channel: Channel, connector: Connector, task: Task, control: Control, log: Log) -> None:
+        self._channel = channel
+        self._connector = connector
+        self._task = task
+        self._control = control
+        self._log = log
+        self._settings: dict[str, str] = {}
+        self._ledger = Ledger(channel, task.order, log)
+        self._locks = Locks(channel, task.order.database.ledger_schema, task.order.line)
+        self._applier: Applier | None = None
+
+    def check(self) -> None:
+        """See what the server is, then set the session up."""
+        check_server(self._channel, self._task.order.database.pooler)
+        if self._task.order.database.pooler == "Session":
+            beside = self._connector.beside()
+            try:
+                check_pooler(self._channel, beside)
+            finally:
+                beside.close()
+        self._settings = set_up(self._channel)
+
+    def lock(self, wait: float) -> None:
+        """Take the ledger's lock and the line's."""
+        with _own(self._task.order, self._control):
+            self._take_locks(time.monotonic() + wait)
+            beside = self._connector.beside()
+            try:
+                self._locks.prove(beside)
+            finally:
+                beside.close()
+
+    def _take_locks(self, until: float) -> None:
+        while True:
+            if self._ledger.is_ready():
+                if self._locks.try_line():
+                    return
+            elif self._locks.try_exclusive():
+                self._make_ledger()
+                continue
+            if time.monotonic() >= until:
+                raise self._locks.held()
+            pause(self._control)
+            if (reason := self._control.stop) is not None:
+                raise RunError(reason, "the run was asked to stop while it waited for the lock")
+
+    def _make_ledger(self) -> None:
+        try:
+            # Another run may have made it meanwhile.
+            if not self._ledger.is_ready():
+                self._ledger.make()
+        finally:
+            with suppress(ConnectionLostError, SqlError, StoppedError):
+                self._locks.release_exclusive()
+
+    def enter(self) -> LedgerState:
+        """Begin this run in the ledger."""
+        with _own(self._task.order, self._control):
+            claim, state = self._ledger.enter(self._task.identity, str(uuid.uuid4()))
+        self._applier = Applier(
+            self._channel,
+            claim,
+            state.mark,
+            task=self._task,
+            settings=self._settings,
+            control=self._control,
+            blockers=Blockers(self._channel, self._connector.beside),
+            log=self._log,
+        )
+        return state
+
+    def apply(self, migration: OrderedMigration, script: Script, waiting: Callable[[str], None]) -> Recorded:
+        """Run one migration and record it: both or neither."""
+        assert self._applier is not None  # noqa: S101 - `enter` comes first
+        assert isinstance(script, SqlScript)  # noqa: S101 - this engine has made it
+        return self._applier.apply(migration, script, waiting)
+
+    def close(self) -> None:
+        """Close the connection: the locks go with it."""
+        with suppress(Exception):
+            self._channel.close()
+
+
+@contextmanager
+def _own(order: Order, control: Control) -> Iterator[None]:
+    """Turn errors of Lockstep's own statements into what they mean."""
+    try:
+        yield
+    except SqlError as error:
+        raise own_error(error, order.database.ledger_schema) from error
+    except StoppedError as error:
+        reason = control.stop or Reason.DEADLINE_EXCEEDED
+        raise RunError(reason, "the run was stopped before its first migration") from error
+
+
+class PostgresEngine:
+    """PostgreSQL 14 and newer."""
+
+    def target(self, words: SecretWords, secret: str) -> Target:
+        """Read the Secret's words."""
+        params = dsn.parse(words, secret)
+        return Target("postgresql", params, dsn.secrets_of(params, words.url))
+
+    def script(self, migration: OrderedMigration) -> Script:
+        """Split a migration's text and see that it may run."""
+        return read_script(migration)
+
+    def connect(self, task: Task, control: Control, log: Log) -> Session:
+        """Connect and check the server."""
+        connector = Connector(task, control)
+        session = PostgresSession(connector.open(), connector, task, control, log)
+        try:
+            with _own(task.order, control):
+                session.check()
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+
+ENGINE = PostgresEngine()

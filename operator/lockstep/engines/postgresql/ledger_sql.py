@@ -1,0 +1,305 @@
+"""The ledger's SQL: its tables, what is asked of it, and what is written to it.
+
+Every name is qualified and every parameter cast: an application's role may own functions, operators and a
+search_path that would otherwise come first. `@.` stands for the ledger's schema, quoted.
+"""
+
+from typing import Final
+
+LEDGER_VERSION: Final = 1
+
+
+def quote(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+CREATE: Final = (
+    """CREATE TABLE @.meta (
+        singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+        ledger uuid NOT NULL,
+        version integer NOT NULL,
+        created timestamptz NOT NULL DEFAULT pg_catalog.now()
+    )""",
+    # Room on each page, since its row changes with each migration.
+    """CREATE TABLE @.run (
+        line text PRIMARY KEY,
+        owner_cluster text NOT NULL,
+        owner_namespace text NOT NULL,
+        owner_name text NOT NULL,
+        owner_uid text NOT NULL,
+        epoch bigint NOT NULL,
+        holder uuid NOT NULL,
+        pid integer NOT NULL,
+        xid xid8,
+        job text NOT NULL,
+        pod text NOT NULL,
+        attempt integer NOT NULL,
+        started timestamptz NOT NULL
+    ) WITH (fillfactor = 40)""",
+    """CREATE TABLE @.history (
+        line text,
+        sequence bigint,
+        direction text NOT NULL CHECK (direction IN ('up', 'down', 'repeat', 'baseline', 'adopt', 'resolve')),
+        version text,
+        canonical text,
+        name text NOT NULL,
+        description text NOT NULL,
+        kind text NOT NULL,
+        up_checksum text NOT NULL,
+        down_checksum text,
+        epoch bigint NOT NULL,
+        holder uuid NOT NULL,
+        job text NOT NULL,
+        pod text NOT NULL,
+        at timestamptz NOT NULL,
+        previous text NOT NULL,
+        hash text NOT NULL,
+        PRIMARY KEY (line, sequence)
+    )""",
+    """CREATE TABLE @.applied (
+        line text,
+        canonical text,
+        version text NOT NULL,
+        name text NOT NULL,
+        kind text NOT NULL,
+        up_checksum text NOT NULL,
+        down_checksum text,
+        irreversible text,
+        sequence bigint NOT NULL,
+        PRIMARY KEY (line, canonical)
+    )""",
+    """CREATE TABLE @.repeatable (
+        line text,
+        name text,
+        up_checksum text NOT NULL,
+        down_checksum text,
+        sequence bigint NOT NULL,
+        PRIMARY KEY (line, name)
+    )""",
+    "CREATE TABLE @.texts (checksum text PRIMARY KEY, body bytea NOT NULL)",
+    """CREATE TABLE @.journal (
+        line text,
+        step text,
+        direction text,
+        statement integer,
+        checksum text NOT NULL,
+        digest text NOT NULL,
+        state text NOT NULL CHECK (state IN ('started', 'finished', 'unknown')),
+        note text,
+        epoch bigint NOT NULL,
+        started timestamptz NOT NULL,
+        finished timestamptz,
+        PRIMARY KEY (line, step, direction, statement)
+    )""",
+)
+"""The tables of version 1."""
+
+# Which schema, and does it hold a ledger?
+FIND: Final = """
+SELECT n.oid, pg_catalog.pg_get_userbyid(n.nspowner),
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c WHERE c.relnamespace = n.oid),
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'meta')
+FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::pg_catalog.text
+"""
+
+# What somebody else has made in the database: system schemas and what belongs to extensions do not count.
+FOREIGN_OBJECTS: Final = """
+WITH theirs AS (
+    SELECT n.oid, n.nspname FROM pg_catalog.pg_namespace AS n
+    WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', $1::pg_catalog.text)
+), found AS (
+    SELECT 'pg_catalog.pg_class'::pg_catalog.regclass AS catalog, c.oid, c.relnamespace AS space, c.relname AS name
+    FROM pg_catalog.pg_class AS c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+    UNION ALL
+    SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.pronamespace, p.proname FROM pg_catalog.pg_proc AS p
+    UNION ALL
+    SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, t.typnamespace, t.typname
+    FROM pg_catalog.pg_type AS t WHERE t.typtype IN ('e', 'd', 'r')
+)
+SELECT pg_catalog.concat(theirs.nspname, '.', found.name) FROM found JOIN theirs ON theirs.oid = found.space
+WHERE NOT EXISTS (
+    SELECT FROM pg_catalog.pg_depend AS d
+    WHERE d.classid = found.catalog AND d.objid = found.oid AND d.deptype = 'e'
+)
+ORDER BY 1 LIMIT 4
+"""
+
+# Who but the owner of the ledger and superusers could write to it, and how.
+WRITERS: Final = """
+WITH ledger AS (
+    SELECT n.oid, n.nspowner, n.nspacl,
+           (SELECT c.relowner FROM pg_catalog.pg_class AS c
+            WHERE c.relnamespace = n.oid AND c.relname = 'meta') AS owner
+    FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::pg_catalog.text
+), relations AS (
+    SELECT c.oid, c.relname, c.relowner, c.relacl, c.relrowsecurity, c.relkind
+    FROM pg_catalog.pg_class AS c JOIN ledger ON ledger.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+), found AS (
+    SELECT ledger.nspowner AS who, 'owns the schema' AS how FROM ledger
+    UNION ALL SELECT r.relowner, pg_catalog.concat('owns ', r.relname) FROM relations AS r
+    UNION ALL SELECT a.grantee, pg_catalog.concat('has ', a.privilege_type, ' on the schema')
+        FROM ledger, pg_catalog.aclexplode(ledger.nspacl) AS a WHERE a.privilege_type = 'CREATE'
+    UNION ALL SELECT a.grantee, pg_catalog.concat('has ', a.privilege_type, ' on ', r.relname)
+        FROM relations AS r, pg_catalog.aclexplode(r.relacl) AS a WHERE a.privilege_type <> 'SELECT'
+    UNION ALL SELECT a.grantee, pg_catalog.concat('has ', a.privilege_type, ' on a column of ', r.relname)
+        FROM relations AS r JOIN pg_catalog.pg_attribute AS t ON t.attrelid = r.oid,
+             pg_catalog.aclexplode(t.attacl) AS a WHERE a.privilege_type <> 'SELECT'
+)
+SELECT CASE WHEN found.who = 0 THEN 'everybody (PUBLIC)'
+       ELSE pg_catalog.pg_get_userbyid(found.who)::pg_catalog.text END, found.how
+FROM found CROSS JOIN ledger LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = found.who
+WHERE found.who <> ledger.owner AND NOT COALESCE(r.rolsuper, false)
+ORDER BY 1, 2 LIMIT 4
+"""
+
+# What would run, or hide rows, when the ledger is used.
+HOOKS: Final = """
+SELECT pg_catalog.concat('the trigger ', t.tgname, ' on ', c.relname)
+FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::pg_catalog.text AND NOT t.tgisinternal
+UNION ALL
+SELECT pg_catalog.concat('the rule ', w.rulename, ' on ', c.relname)
+FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::pg_catalog.text
+UNION ALL
+SELECT pg_catalog.concat('row security on ', c.relname)
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::pg_catalog.text AND c.relrowsecurity
+LIMIT 4
+"""
+
+# Who got rights on the new tables by default privileges.
+GRANTEES: Final = """
+SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC'
+       ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)::pg_catalog.text) END
+FROM pg_catalog.pg_namespace AS n,
+     LATERAL (
+        SELECT n.nspowner AS owner, n.nspacl AS acl
+        UNION ALL
+        SELECT c.relowner, c.relacl FROM pg_catalog.pg_class AS c WHERE c.relnamespace = n.oid
+     ) AS o,
+     LATERAL pg_catalog.aclexplode(o.acl) AS a
+WHERE n.nspname = $1::pg_catalog.text AND a.grantee <> o.owner
+"""
+
+PUBLISHED: Final = "SELECT p.pubname FROM pg_catalog.pg_publication AS p WHERE p.puballtables"
+
+
+META: Final = "SELECT m.ledger, m.version FROM @.meta AS m"
+
+INSERT_META: Final = "INSERT INTO @.meta (ledger, version) VALUES (pg_catalog.gen_random_uuid(), $1::pg_catalog.int4)"
+
+CLAIM: Final = """
+INSERT INTO @.run AS r (line, owner_cluster, owner_namespace, owner_name, owner_uid, epoch, holder, pid,
+                        job, pod, attempt, started)
+VALUES ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, 1,
+        $6::pg_catalog.uuid, pg_catalog.pg_backend_pid(), $7::pg_catalog.text, $8::pg_catalog.text,
+        $9::pg_catalog.int4, pg_catalog.clock_timestamp())
+ON CONFLICT (line) DO UPDATE SET
+    owner_uid = excluded.owner_uid, epoch = r.epoch + 1, holder = excluded.holder, pid = excluded.pid, xid = NULL,
+    job = excluded.job, pod = excluded.pod, attempt = excluded.attempt, started = excluded.started
+WHERE r.owner_cluster = excluded.owner_cluster AND r.owner_namespace = excluded.owner_namespace
+  AND r.owner_name = excluded.owner_name
+RETURNING r.epoch
+"""
+
+OWNER: Final = """
+SELECT r.owner_cluster, r.owner_namespace, r.owner_name, r.owner_uid
+FROM @.run AS r WHERE r.line = $1::pg_catalog.text
+"""
+
+APPLIED: Final = "SELECT a.version, a.name, a.up_checksum FROM @.applied AS a WHERE a.line = $1::pg_catalog.text"
+
+REPEATED: Final = "SELECT r.name, r.up_checksum FROM @.repeatable AS r WHERE r.line = $1::pg_catalog.text"
+
+TAIL: Final = """
+SELECT h.sequence, h.hash FROM @.history AS h WHERE h.line = $1::pg_catalog.text ORDER BY h.sequence DESC LIMIT 1
+"""
+
+HASH_AT: Final = """
+SELECT h.hash FROM @.history AS h WHERE h.line = $1::pg_catalog.text AND h.sequence = $2::pg_catalog.int8
+"""
+
+# The first row of a line's history that is missing, was changed, or does not follow from the one before.
+BROKEN: Final = """
+SELECT c.sequence FROM (
+    SELECT h.*, pg_catalog.lag(h.hash, 1, ''::pg_catalog.text) OVER w AS before,
+           pg_catalog.row_number() OVER w AS expected
+    FROM @.history AS h WHERE h.line = $1::pg_catalog.text WINDOW w AS (ORDER BY h.sequence)
+) AS c
+WHERE c.previous <> c.before OR c.sequence <> c.expected
+   OR c.hash <> pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat_ws(E'\\n',
+        c.previous, c.line, c.sequence, c.direction, COALESCE(c.canonical, '-'), c.name, c.up_checksum,
+        COALESCE(c.down_checksum, '-'), c.epoch, c.holder
+      ), 'UTF8')), 'hex')
+ORDER BY c.sequence LIMIT 1
+"""
+
+# The transaction's number tells the epilogue that it is still in the transaction that began here.
+BEGIN: Final = """
+UPDATE @.run AS r SET xid = pg_catalog.pg_current_xact_id()
+WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
+  AND r.pid = pg_catalog.pg_backend_pid()
+"""
+
+# A failed fence leaves the epoch without a value, which the table refuses: the commit cannot happen.
+_HISTORY: Final = """
+WITH history AS (
+    INSERT INTO @.history (epoch, line, holder, sequence, direction, version, canonical, name, description, kind,
+                           up_checksum, down_checksum, job, pod, at, previous, hash)
+    VALUES (
+        (SELECT r.epoch FROM @.run AS r
+         WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
+           AND r.pid = pg_catalog.pg_backend_pid() AND r.xid = pg_catalog.pg_current_xact_id() FOR UPDATE),
+        $1::pg_catalog.text, $3::pg_catalog.uuid,
+        $4::pg_catalog.int8, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.text,
+        $8::pg_catalog.text, $9::pg_catalog.text, $10::pg_catalog.text, $11::pg_catalog.text, $12::pg_catalog.text,
+        $13::pg_catalog.text, $14::pg_catalog.text, pg_catalog.clock_timestamp(), $15::pg_catalog.text,
+        $16::pg_catalog.text
+    ) RETURNING at
+), texts AS (
+    INSERT INTO @.texts (checksum, body)
+    SELECT v.checksum, v.body FROM (VALUES
+        ($11::pg_catalog.text, $17::pg_catalog.bytea), ($12::pg_catalog.text, $18::pg_catalog.bytea)
+    ) AS v (checksum, body) WHERE v.body IS NOT NULL
+    ON CONFLICT (checksum) DO NOTHING
+)"""
+_AT: Final = """
+SELECT pg_catalog.to_char(pg_catalog.timezone('UTC'::pg_catalog.text, history.at),
+                          'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::pg_catalog.text)
+FROM history
+"""
+
+RECORD_VERSION: Final = "".join(
+    (
+        _HISTORY,
+        """, applied AS (
+    INSERT INTO @.applied (line, canonical, version, name, kind, up_checksum, down_checksum, irreversible, sequence)
+    VALUES ($1::pg_catalog.text, $7::pg_catalog.text, $6::pg_catalog.text, $8::pg_catalog.text, $10::pg_catalog.text,
+            $11::pg_catalog.text, $12::pg_catalog.text, $19::pg_catalog.text, $4::pg_catalog.int8)
+)""",
+        _AT,
+    )
+)
+
+RECORD_REPEATABLE: Final = "".join(
+    (
+        _HISTORY,
+        """, repeated AS (
+    INSERT INTO @.repeatable (line, name, up_checksum, down_checksum, sequence)
+    VALUES ($1::pg_catalog.text, $8::pg_catalog.text, $11::pg_catalog.text, $12::pg_catalog.text, $4::pg_catalog.int8)
+    ON CONFLICT (line, name) DO UPDATE SET
+        up_checksum = excluded.up_checksum, down_checksum = excluded.down_checksum, sequence = excluded.sequence
+)""",
+        _AT,
+    )
+)
+
+
+def on(schema: str, sql: str) -> str:
+    """Return a statement for the ledger in this schema, which `@.` stands for."""
+    return sql.replace("@.", f"{quote(schema)}.")

@@ -1,0 +1,75 @@
+"""Which keys of a Secret say where the database is. Pure; values are never repeated, names of keys are."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from lockstep.api.reasons import Reason
+from lockstep.engines import ENGINES, FOREIGN, SCHEMES, engine_of
+from lockstep.engines.base import RunError, SecretWords
+from lockstep.planning.wire import DatabaseOrder
+
+URL_KEYS: Final = ("uri", "url", "DATABASE_URL")
+PART_KEYS: Final = {
+    "host": ("host",),
+    "port": ("port",),
+    "dbname": ("dbname", "database"),
+    "user": ("user", "username"),
+    "password": ("password",),
+    "sslmode": ("sslmode",),
+}
+NEEDED: Final = ("host", "user")
+
+
+def read_secret(values: Mapping[str, str], database: DatabaseOrder) -> tuple[str, SecretWords]:
+    """Return the engine's name and what the Secret says.
+
+    Raises:
+        RunError: SecretNotFound, SecretKeyNotFound or EngineNotSupported.
+    """
+    if database.engine is not None and database.engine not in ENGINES:
+        raise _unsupported(database.engine)
+    if not values:
+        raise RunError(
+            Reason.SECRET_NOT_FOUND,
+            f"there is no Secret {database.secret!r} in this namespace, or it is empty: create it, or correct "
+            "database.secretRef",
+        )
+    has = ", ".join(sorted(values))[:300]
+    if database.key is not None:
+        if database.key not in values:
+            raise RunError(
+                Reason.SECRET_KEY_NOT_FOUND, f"Secret {database.secret!r} has no key {database.key!r}; it has: {has}"
+            )
+        return _of_url(values[database.key], database)
+    for key in URL_KEYS:
+        if values.get(key):
+            return _of_url(values[key], database)
+    parts = {
+        part: value
+        for part, keys in PART_KEYS.items()
+        if (value := next((values[k] for k in keys if values.get(k)), ""))
+    }
+    missing = [part for part in NEEDED if part not in parts]
+    if missing:
+        raise RunError(
+            Reason.SECRET_KEY_NOT_FOUND,
+            f"Secret {database.secret!r} has neither {' nor '.join(URL_KEYS)}, and no {' and no '.join(missing)}; "
+            f"it has: {has}",
+        )
+    # A Service Binding says what kind of database it is.
+    kind = values.get("type", "").lower()
+    if database.engine is None and kind in FOREIGN:
+        raise _unsupported(kind)
+    return database.engine or SCHEMES.get(kind, "postgresql"), SecretWords(parts=parts)
+
+
+def _of_url(url: str, database: DatabaseOrder) -> tuple[str, SecretWords]:
+    # Keywords (host=... user=...) are PostgreSQL's own; its parser also tells apart what is nobody's.
+    return database.engine or engine_of(url) or "postgresql", SecretWords(url=url.strip())
+
+
+def _unsupported(name: str) -> RunError:
+    known = ", ".join(ENGINES)
+    return RunError(
+        Reason.ENGINE_NOT_SUPPORTED, f"{name!r} is no engine that Lockstep supports yet; it supports: {known}"
+    )

@@ -1,0 +1,1 @@
+"""Real servers for tests, each a plain process on a free port of this machine."""

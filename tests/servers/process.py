@@ -1,0 +1,64 @@
+"""What servers have in common: free ports, an unprivileged user, and waiting for a condition."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "the condition") -> None:
+    """Wait for a condition, looking often."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not come true in {seconds} s")
+        time.sleep(0.02)
+
+
+def unprivileged() -> dict[str, Any]:
+    """Return arguments for Popen that drop root's rights: PostgreSQL and pgbouncer refuse to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam("nobody")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def private_folder(name: str) -> Path:
+    """Make a folder that the servers' user owns."""
+    folder = Path(tempfile.mkdtemp(prefix=f"lockstep-{name}-", dir="/tmp"))
+    give(folder)
+    return folder
+
+
+def give(path: Path) -> None:
+    """Give a file or folder to the servers' user."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("nobody")
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and all in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(command: list[str], **kwargs: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a tool as the servers' user; what it said is in the error."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **unprivileged(), **kwargs)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout}\n{done.stderr}")
+    return done
