@@ -29,7 +29,7 @@ RUN apt-get download --quiet=2 \
  && find usr/share/doc -type f ! -name copyright -delete \
  && rm -rf usr/share/ca-certificates usr/share/man usr/share/locale usr/share/lintian usr/share/bug usr/share/gcc \
         usr/share/gdb usr/share/info usr/share/applications usr/share/pixmaps usr/share/binfmts usr/games \
-        usr/lib/python${PYTHON}/pydoc_data usr/lib/*/gconv \
+        usr/lib/python${PYTHON}/pydoc_data usr/lib/python${PYTHON}/test usr/lib/*/gconv \
         usr/sbin usr/bin/c_rehash usr/bin/ldd etc/default etc/update-motd.d etc/profile.d \
  && mkdir -p usr/sbin && chmod 1777 tmp \
  && python${PYTHON} -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /rootfs \
@@ -47,6 +47,9 @@ RUN python${PYTHON} -m venv /opt/lockstep \
  # The typed clients: a hundred megabytes that are loaded by name only, and that Lockstep never names (it speaks JSON).
  && find kubernetes/client/models kubernetes/client/api kubernetes/aio/client/models kubernetes/aio/client/api \
         -name '*.py' ! -name '__init__.py' -delete \
+ # rich colours Python in its tracebacks, and nothing else.
+ && find pygments/lexers -name '*.py' ! -name '__init__.py' ! -name '_mapping.py' ! -name 'python.py' \
+        ! -name 'special.py' -delete \
  && rm -rf sqlalchemy/testing pydantic/v1 \
  && find . \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.pyi' \) -delete \
  && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \

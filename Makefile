@@ -43,3 +43,26 @@ ifeq ($(filter $(CLUSTER),local kind existing),)
 $(error CLUSTER is local, kind or existing, not "$(CLUSTER)")
 endif
 include deploy/$(CLUSTER)/cluster.mk
+
+install: venv ## helm upgrade --install --wait of charts/lockstep; HELM_ARGS adds to it
+	@test -s .local/kubeconfig -a -s .local/image-tag || { echo "error: first make cluster, then make image"; exit 1; }
+	@.local/bin/helm upgrade --install --wait --timeout 3m lockstep charts/lockstep --kubeconfig .local/kubeconfig \
+		--namespace lockstep-system --create-namespace \
+		--set-string image.repository=$(or $(IMAGE_REPOSITORY),lockstep) --set-string image.tag=$$(cat .local/image-tag) \
+		--set image.pullPolicy=IfNotPresent $(HELM_ARGS)
+
+demo: cluster image install ## a database goes to version 0001, then to 0002, on a cluster of its own
+	@KUBECONFIG=$(CURDIR)/.local/kubeconfig PYTHONPATH=deploy/local $(BIN)/python -m demo
+
+# The tests want short pauses between attempts; what they check is that there are attempts.
+TEST_HELM_ARGS := --set controller.backoffSeconds=1 --set controller.backoffMaxSeconds=5
+PYTEST_ARGS ?=
+test: venv ## every test, on a fresh machine too: packages, cluster, image, operator, then pytest
+	@PYTHONPATH=deploy/local $(BIN)/python -m localcluster test-packages
+	@$(MAKE) --no-print-directory cluster
+	@$(MAKE) --no-print-directory image
+	@$(MAKE) --no-print-directory install HELM_ARGS="$(HELM_ARGS) $(TEST_HELM_ARGS)"
+	$(BIN)/pytest -n 4 --dist worksteal $(PYTEST_ARGS)
+
+bench: cluster image install ## ratios against a bare loop and a bare Job, in one run
+	@PYTHONPATH=tests KUBECONFIG=$(CURDIR)/.local/kubeconfig $(BIN)/python -m bench

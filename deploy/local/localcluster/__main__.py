@@ -6,9 +6,9 @@ import time
 import typer
 from rich.text import Text
 
-from localcluster import cluster, leftovers, projectimage, record, teardown
+from localcluster import binaries, cluster, leftovers, projectimage, record, teardown
 from localcluster.console import LocalClusterError, console, say
-from localcluster.settings import Settings
+from localcluster.settings import REPOSITORY, Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -25,7 +25,7 @@ def down() -> None:
     cluster.require_machine()
     settings = Settings.from_environment()
     started = time.monotonic()
-    with record.locked(settings):
+    with record.locked(settings.lock, "start or stop of the cluster"):
         teardown.down(settings)
     say(f"The cluster is gone ({time.monotonic() - started:.1f} s)")
 
@@ -35,6 +35,19 @@ def image() -> None:
     """Build the project's image and load it into the cluster."""
     cluster.require_machine()
     projectimage.show(projectimage.ensure(Settings.from_environment()))
+
+
+@app.command()
+def image_tag() -> None:
+    """Print the tag that the image of this checkout has."""
+    print(projectimage.content_tag(REPOSITORY))
+
+
+@app.command()
+def tools() -> None:
+    """Put kubectl and helm into `.local/bin`, for a cluster that is not ours."""
+    settings = Settings.from_environment()
+    binaries.link(settings, binaries.clients(settings))
 
 
 @app.command(name="leftovers")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localcluster.console import LocalClusterError, long_step, minutes, say
@@ -64,28 +64,28 @@ ALL = (
     Module(
         "kubernetes",
         (
-            Binary("etcd", "go.etcd.io/etcd/server/v3", 45),
-            Binary("kube-apiserver", f"{_K8S}/kube-apiserver", 220),
+            Binary("etcd", "go.etcd.io/etcd/server/v3", 50),
+            Binary("kube-apiserver", f"{_K8S}/kube-apiserver", 230),
             Binary("kubelet", f"{_K8S}/kubelet", 70),
             Binary("kube-controller-manager", f"{_K8S}/kube-controller-manager", 40),
-            Binary("kube-scheduler", f"{_K8S}/kube-scheduler", 10),
+            Binary("kube-scheduler", f"{_K8S}/kube-scheduler", 5),
             Binary("kube-proxy", f"{_K8S}/kube-proxy", 10),
-            Binary("kubectl", f"{_K8S}/kubectl", 30),
+            Binary("kubectl", f"{_K8S}/kubectl", 25),
         ),
     ),
     Module(
         "containerd",
         (
-            Binary("containerd", f"{_CONTAINERD}/containerd", 45),
-            Binary("containerd-shim-runc-v2", f"{_CONTAINERD}/containerd-shim-runc-v2", 10),
-            Binary("ctr", f"{_CONTAINERD}/ctr", 10),
+            Binary("containerd", f"{_CONTAINERD}/containerd", 60),
+            Binary("containerd-shim-runc-v2", f"{_CONTAINERD}/containerd-shim-runc-v2", 5),
+            Binary("ctr", f"{_CONTAINERD}/ctr", 5),
         ),
         tags="no_btrfs,no_devmapper,no_zfs",
     ),
-    Module("coredns", (Binary("coredns", "github.com/coredns/coredns", 150),)),
-    Module("helm", (Binary("helm", "helm.sh/helm/v4/cmd/helm", 60),)),
+    Module("coredns", (Binary("coredns", "github.com/coredns/coredns", 115),)),
+    Module("helm", (Binary("helm", "helm.sh/helm/v4/cmd/helm", 130),)),
 )
-HELM_ONLY = tuple(module for module in ALL if module.name == "helm")
+CLIENTS = ("kubectl", "helm")
 
 
 def pinned(module: str, package: str) -> str:
@@ -193,11 +193,22 @@ def _build(go: Path, module: Module, binary: Binary, place: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def link(settings: Settings, binaries: Binaries) -> None:
+def clients(settings: Settings) -> dict[str, Path]:
+    """Find kubectl and helm on the PATH, for a cluster that is not ours; build what is not there."""
+    found = {name: Path(path) for name in CLIENTS if (path := shutil.which(name))}
+    lacking = tuple(
+        replace(module, binaries=tuple(b for b in module.binaries if b.name in CLIENTS and b.name not in found))
+        for module in ALL
+    )
+    wanted = tuple(module for module in lacking if module.binaries)
+    return {**found, **(ensure(settings, wanted).paths if wanted else {})}
+
+
+def link(settings: Settings, paths: dict[str, Path]) -> None:
     """Put the programs where the Makefile and the tests look for them: `.local/bin`."""
     directory = settings.home / "bin"
     directory.mkdir(parents=True, exist_ok=True)
-    for name, path in binaries.paths.items():
+    for name, path in paths.items():
         place = directory / name
         if not (place.is_symlink() and place.readlink() == path):
             fresh = directory / f".{name}.new"

@@ -41,9 +41,9 @@ def up(settings: Settings) -> None:
     require_machine()
     started = time.monotonic()
     packages.ensure(packages.CLUSTER)
-    with record.locked(settings):
+    with record.locked(settings.lock, "start or stop of the cluster"):
         binaries = programs.ensure(settings)
-        programs.link(settings, binaries)
+        programs.link(settings, binaries.paths)
         _discard_old(settings, binaries)
         fresh = record.load(settings) is None
         if fresh:

@@ -5,11 +5,12 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import tomllib
 from pathlib import Path
 
-from localcluster import baseimage, images, packages
+from localcluster import baseimage, images, packages, record
 from localcluster import binaries as programs
 from localcluster.buildah import Buildah
 from localcluster.console import LocalClusterError, console, long_step, note, say
@@ -35,9 +36,9 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 CA_BUNDLE_IN_BUILD = "/run/build-ca.crt"
 
 
-def version() -> str:
+def version(repository: Path) -> str:
     """Read the project's version."""
-    return str(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"])
+    return str(tomllib.loads((repository / "pyproject.toml").read_text())["project"]["version"])
 
 
 def inputs(repository: Path) -> list[Path]:
@@ -47,6 +48,14 @@ def inputs(repository: Path) -> list[Path]:
     return files + sorted(path for path in sources if "__pycache__" not in path.parts)
 
 
+def snapshot(repository: Path, context: Path) -> None:
+    """Copy the inputs: a file that is edited during the build must not end up under the name of its older content."""
+    for path in inputs(repository):
+        place = context / path.relative_to(repository)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, place)
+
+
 def content_tag(repository: Path) -> str:
     """Name the image by its content: a changed one has another name, so Helm rolls it out and no cache hides it."""
     digest = hashlib.sha256()
@@ -54,16 +63,20 @@ def content_tag(repository: Path) -> str:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(repository)}\0{len(content)}\0".encode())
         digest.update(content)
-    return f"{version()}-{digest.hexdigest()[:10]}"
+    return f"{version(repository)}-{digest.hexdigest()[:10]}"
 
 
 def ensure(settings: Settings) -> str:
     """Build and load the image unless that is done already; return its name."""
     started = time.monotonic()
-    name = f"{REPOSITORY_NAME}:{content_tag(REPOSITORY)}"
-    archive = settings.cache / "images" / f"{name.replace(':', '-')}.tar"
-    if not archive.exists():
-        _build(settings, name, archive)
+    with tempfile.TemporaryDirectory(prefix="lockstep-image-") as directory:
+        context = Path(directory)
+        snapshot(REPOSITORY, context)
+        name = f"{REPOSITORY_NAME}:{content_tag(context)}"
+        archive = settings.cache / "images" / f"{name.replace(':', '-')}.tar"
+        with record.locked(settings.cache / "image.lock", "build of the image"):
+            if not archive.exists():
+                _build(settings, context, name, archive)
     os.utime(archive)
     _forget_old(archive.parent)
     loaded = _load(settings, name, archive)
@@ -80,10 +93,10 @@ def _docker_works() -> bool:
     )
 
 
-def _build(settings: Settings, name: str, archive: Path) -> None:
+def _build(settings: Settings, context: Path, name: str, archive: Path) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     if _docker_works():
-        _docker_build(name, archive)
+        _docker_build(context, name, archive)
         return
     packages.ensure(packages.IMAGE)
     buildah = Buildah(settings)
@@ -93,20 +106,20 @@ def _build(settings: Settings, name: str, archive: Path) -> None:
     wheels = settings.cache / "pip"
     wheels.mkdir(parents=True, exist_ok=True)
     volumes = [f"{wheels}:/root/.cache/pip"]
-    arguments = {"VERSION": version()}
+    arguments = {"VERSION": version(context)}
     if bundle.exists():
         volumes.append(f"{bundle}:{CA_BUNDLE_IN_BUILD}:ro")
         arguments["PIP_CERT"] = CA_BUNDLE_IN_BUILD
     with long_step(f"building {name}", COLD_SECONDS):
-        buildah.build(name, REPOSITORY, arguments, volumes, settings.home / "image-build.log")
+        buildah.build(name, context, arguments, volumes, settings.home / "image-build.log")
         buildah.save(name, archive)
         buildah.tidy()
 
 
-def _docker_build(name: str, archive: Path) -> None:
+def _docker_build(context: Path, name: str, archive: Path) -> None:
     say(f"Building {name} with Docker")
     for command in (
-        ["docker", "build", "--build-arg", f"VERSION={version()}", "--tag", name, str(REPOSITORY)],
+        ["docker", "build", "--build-arg", f"VERSION={version(context)}", "--tag", name, str(context)],
         ["docker", "save", "--output", str(archive), name],
     ):
         if subprocess.run(command, check=False).returncode != 0:

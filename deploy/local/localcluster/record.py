@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from localcluster.console import console
+from localcluster.console import note
 from localcluster.settings import Settings
 
 # Directories that programs of the cluster use and that cannot be moved below its root.
 FOREIGN = (
+    Path("/run/containerd/s"),
     Path("/run/containerd"),
+    Path("/var/lib/cni/results"),
     Path("/var/lib/cni"),
+    Path("/var/lib/kubelet/device-plugins"),
     Path("/var/lib/kubelet"),
     Path("/var/log/containers"),
     Path("/var/log/pods"),
@@ -63,13 +66,13 @@ def save(settings: Settings, record: Record) -> None:
 
 
 @contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """Let one process at a time start or stop the cluster."""
-    settings.lock.parent.mkdir(parents=True, exist_ok=True)
-    with settings.lock.open("w") as file:
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Let one process at a time do something."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            console.print("    waiting for another start or stop of the cluster to end")
+            note(f"waiting for another {what} to end")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from localcluster.settings import Settings
 
 # In this order, so that nothing starts what the next step ends.
 BEFORE_PODS = ("kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns")
+DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 AFTER_PODS = ("containerd", "kube-apiserver", "etcd")
 
 
@@ -33,7 +35,7 @@ def down(settings: Settings) -> None:
         path.unlink(missing_ok=True)
     if known is not None:
         for name in known.absent:
-            shutil.rmtree(name, ignore_errors=True)
+            _remove_empty(Path(name))
         network.write_sysctls(known.sysctls)
     shutil.rmtree(settings.root, ignore_errors=True)
     if settings.root.exists():
@@ -50,6 +52,16 @@ def _shim_sockets(settings: Settings) -> list[Path]:
             address = str(json.loads(place.read_text())["address"]).removeprefix("unix://")
             found += [Path(address), Path(f"{address}.lock")]
     return found
+
+
+def _remove_empty(top: Path) -> None:
+    """Remove a directory that was not there before, unless somebody else has put files into it since."""
+    if top == DEVICE_PLUGINS:
+        for path in DEVICE_PLUGINS.glob("*"):
+            path.unlink(missing_ok=True)
+    for directory, _, _ in os.walk(top, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(directory).rmdir()
 
 
 def _unmount(settings: Settings) -> None:
