@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import pytest
 from kubernetes import client
 
+from servers.postgres import Postgres
 from support.kube import KUBECONFIG, ROOT, Kube, condition, connect
+from support.targets import Target, admit, reachable
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,53 @@ def kube(api: client.ApiClient) -> Iterator[Kube]:
     )
     yield kube
     kube.call("DELETE", kube.path("Namespace", name))
+
+
+@pytest.fixture(scope="session")
+def address(api: client.ApiClient) -> str:
+    """The node's address, at which pods reach servers of this machine."""
+    (node, *_) = Kube("default", api).list("Node")
+    return next(str(each["address"]) for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+
+
+@pytest.fixture(scope="session")
+def operator(api: client.ApiClient) -> None:
+    """The operator, as its chart installs it."""
+    kube = Kube("lockstep-system", api)
+    if kube.find("Deployment", "lockstep") is None:
+        pytest.skip("the operator is not installed: `make image install`")
+    kube.wait(
+        "Deployment",
+        "lockstep",
+        lambda found: found["status"].get("availableReplicas", 0) >= 1,
+        "is available",
+        seconds=120,
+    )
+
+
+@pytest.fixture(scope="session")
+def server(address: str) -> Iterator[Postgres]:
+    """A PostgreSQL that pods reach."""
+    postgres = reachable(18, address)
+    postgres.create()
+    admit(postgres, "host all all 0.0.0.0/0 scram-sha-256")
+    postgres.start()
+    postgres.prepare()
+    yield postgres
+    postgres.__exit__()
+
+
+@pytest.fixture
+def target(operator: None, server: Postgres, address: str) -> Iterator[Target]:
+    """An empty database, and an operator that can take it somewhere."""
+    database = server.database()
+    yield Target(database, address)
+    server.drop(database)
+
+
+@pytest.fixture
+def other_target(operator: None, server: Postgres, address: str) -> Iterator[Target]:
+    """A second empty database."""
+    database = server.database()
+    yield Target(database, address)
+    server.drop(database)

@@ -86,6 +86,10 @@ class Machine:
 
     def close(self) -> None:
         self.local("down")
+        lock = self.run(
+            sys.executable, "-c", "from localcluster.settings import *; print(Settings.from_environment().lock)"
+        )
+        Path(lock.strip()).unlink()
         self._holder.kill()
         self._holder.wait()
         assert self._holder.stdout is not None

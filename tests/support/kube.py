@@ -144,6 +144,10 @@ class Kube:
 
         return eventually(look, f"{kind} {name}: {what}", seconds)
 
+    def wait_gone(self, kind: str, name: str, seconds: float = 60) -> None:
+        """Return once an object is no longer there."""
+        eventually(lambda: self.find(kind, name) is None, f"{kind} {name} is gone", seconds)
+
     def wait_reason(self, kind: str, name: str, reason: str, seconds: float = 60) -> Object:
         """Return the object once its Ready condition has this reason for its present generation."""
         return self.wait(
