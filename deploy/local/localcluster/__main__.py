@@ -50,6 +50,12 @@ def tools() -> None:
     binaries.link(settings, binaries.clients(settings))
 
 
+@app.command()
+def test_packages() -> None:
+    """Install what the tests need beside the cluster: database servers and a pooler."""
+    packages.ensure(packages.TESTS)
+
+
 @app.command(name="leftovers")
 def show_leftovers() -> None:
     """List what belongs to the cluster on this machine: nothing after `down`."""

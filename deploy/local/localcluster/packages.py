@@ -36,6 +36,10 @@ IMAGE: dict[str, Callable[[], bool]] = {
     "buildah": _program("buildah"),
     "debootstrap": _program("debootstrap"),
 }
+TESTS: dict[str, Callable[[], bool]] = {
+    "postgresql-15": Path("/usr/lib/postgresql/15/bin/postgres").exists,
+    "pgbouncer": _program("pgbouncer"),
+}
 
 
 def ensure(wanted: dict[str, Callable[[], bool]]) -> None:
