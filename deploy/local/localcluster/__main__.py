@@ -6,7 +6,7 @@ import time
 import typer
 from rich.text import Text
 
-from localcluster import binaries, cluster, leftovers, projectimage, record, teardown
+from localcluster import binaries, cluster, leftovers, packages, projectimage, record, teardown
 from localcluster.console import LocalClusterError, console, say
 from localcluster.settings import REPOSITORY, Settings
 
