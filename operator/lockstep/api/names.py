@@ -22,6 +22,11 @@ ANNOTATION_RETRY: Final = f"{GROUP}/retry"
 ANNOTATION_INPUT: Final = f"{GROUP}/input-hash"
 ANNOTATION_ATTEMPT: Final = f"{GROUP}/attempt"
 ANNOTATION_OWNER: Final = f"{GROUP}/schemaversion"
+ANNOTATION_TARGET: Final = f"{GROUP}/target"
+"""On Jobs: the version that the run goes to, `latest` resolved."""
+
+RUNNER_CONTAINER: Final = "runner"
+"""Name of the container that does a run."""
 
 TARGET_LATEST: Final = "latest"
 TARGET_BASE: Final = "base"

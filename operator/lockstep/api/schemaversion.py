@@ -201,6 +201,8 @@ class Run(Model):
     """Its Job."""
     attempt: int = 1
     """Which attempt at the same input it is."""
+    failures: int = 0
+    """How many of them failed; evictions and lost pods do not count."""
     input: Annotated[str, Field(max_length=64)] | None = None
     """Hash of what it was to do: set, target, policy, database reference, retry token."""
     started_at: str | None = None
@@ -256,6 +258,8 @@ class SchemaVersionStatus(Model):
     """The reason of the Ready condition, for the table that kubectl prints."""
     pending: Pending | None = None
     """What is still to be applied."""
+    settled: Annotated[str, Field(max_length=32768)] | None = None
+    """Short hashes of the Migrations that are known to be applied as they are: taking one away starts no run."""
     plan: Plan | None = None
     """A plan that waits for approval."""
     lock: Lock | None = None

@@ -1,0 +1,227 @@
+"""What a SchemaVersion wants: to run, to wait, or nothing since it is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lockstep.api.reasons import Reason
+from lockstep.api.schemaversion import SchemaVersionSpec
+from lockstep.controller.decide import requires
+from lockstep.controller.inputs import RunInput, base_part, run_input, tag, unpack_tags
+from lockstep.controller.snapshot import Member, SchemaVersionSnapshot
+from lockstep.planning.digest import SetMember, set_digest
+from lockstep.planning.version import BASE, Version, parse_target
+
+FEW = 5
+"""How many names a message lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """No run can start, and why."""
+
+    reason: Reason
+    message: str
+    target: Version | None = None
+    pending: tuple[Member, ...] = ()
+    again: float | None = None
+    """Seconds after which to look again, where only time is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The database has what is wanted."""
+
+    target: Version
+    input: RunInput
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run can start."""
+
+    target: Version
+    input: RunInput
+    members: tuple[Member, ...]
+    """The set up to the target, and the repeatable ones."""
+    pending: tuple[Member, ...]
+
+
+Want = Blocked | Settled | Ready
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return the first few of some names, and how many more there are."""
+    more = f" and {len(items) - FEW} more" if len(items) > FEW else ""
+    return ", ".join(items[:FEW]) + more
+
+
+def unsupported_fields(spec: SchemaVersionSpec) -> list[str]:
+    """Return the fields whose work comes with a later version of Lockstep."""
+    found = []
+    if spec.approval == "Manual":
+        found.append("spec.approval: Manual")
+    if spec.adopt is not None:
+        found.append("spec.adopt")
+    if spec.baseline is not None:
+        found.append("spec.baseline")
+    if spec.drift == "Block":
+        found.append("spec.drift: Block")
+    if spec.drift_check is not None:
+        found.append("spec.driftCheck")
+    if spec.database.engine not in (None, "postgresql"):
+        found.append(f"spec.database.engine: {spec.database.engine}")
+    return found
+
+
+def duplicates(members: Sequence[Member]) -> list[tuple[Version, list[str]]]:
+    """Return the versions that several Migrations have, with their names."""
+    by_version: dict[Version, list[str]] = {}
+    for member in members:
+        if member.fact.version is not None:
+            by_version.setdefault(member.fact.version, []).append(member.fact.name)
+    return sorted((version, sorted(names)) for version, names in by_version.items() if len(names) > 1)
+
+
+def want(s: SchemaVersionSnapshot) -> Want:
+    """Return what a SchemaVersion wants now."""
+    spec, known = s.fact.spec, s.fact.version
+    if spec is None:
+        return Blocked(Reason.INVALID_SPEC, f"{s.fact.problem}: correct the SchemaVersion")
+    if fields := unsupported_fields(spec):
+        return Blocked(
+            Reason.NOT_SUPPORTED_YET, f"{listed(fields)} is not supported by this version of Lockstep: leave it out"
+        )
+    asked = parse_target(spec.version)
+    versions = [member.fact.version for member in s.members if member.fact.version is not None]
+    # `latest` never goes down: not when its Migration was pruned, either.
+    target = asked if asked is not None else max([known or BASE, *versions])
+    relevant = tuple(m for m in s.members if m.fact.version is None or m.fact.version <= target)
+    if known is not None and target < known:
+        return Blocked(
+            Reason.NOT_SUPPORTED_YET,
+            f"the database is at version {known}, above the target {target}: going down is not supported yet; "
+            "set spec.version to what the database has, or higher",
+            target,
+        )
+    if twins := duplicates(relevant):
+        version, names = twins[0]
+        return Blocked(
+            Reason.DUPLICATE_VERSION,
+            f"version {version} of schema {s.fact.line!r} is in several Migrations: {', '.join(names)}; "
+            "give each its own version",
+            target,
+        )
+    if _is_settled(s, spec, target, relevant):
+        return Settled(target, run_input(s.fact.line, target, spec, s.fact.retry, _hashed(relevant)))
+    return _towards(s, spec, target, relevant)
+
+
+def _hashed(members: Sequence[Member]) -> list[SetMember]:
+    return [member.as_set_member() for member in members if member.up is not None]
+
+
+def _is_settled(s: SchemaVersionSnapshot, spec: SchemaVersionSpec, target: Version, members: Sequence[Member]) -> bool:
+    """Tell whether the last run ended well with all that is here now; what was taken away since does not matter."""
+    run = s.fact.status.run
+    if run is None or run.outcome != "Done" or s.fact.version is None or s.fact.version < target:
+        return False
+    done = RunInput.parse(run.input)
+    if done.base != base_part(s.fact.line, target, spec, s.fact.retry):
+        return False
+    if done.members == run_input(s.fact.line, target, spec, s.fact.retry, _hashed(members)).members:
+        return True
+    settled = unpack_tags(s.fact.status.settled)
+    # A source that cannot be read now is no news of a version that the database has.
+    return all(
+        tag(m.as_set_member()) in settled
+        if m.up is not None
+        else m.fact.version is not None and m.fact.version <= s.fact.version
+        for m in members
+    )
+
+
+def _is_pending(s: SchemaVersionSnapshot, member: Member) -> bool:
+    known = s.fact.version
+    if member.fact.version is not None and (known is None or member.fact.version > known):
+        return True
+    return member.up is None or tag(member.as_set_member()) not in unpack_tags(s.fact.status.settled)
+
+
+def _towards(
+    s: SchemaVersionSnapshot, spec: SchemaVersionSpec, target: Version, relevant: tuple[Member, ...]
+) -> Blocked | Ready:
+    """Check a set that is not settled; what the database must run decides."""
+    known = s.fact.version or BASE
+    above = tuple(m for m in relevant if m.fact.version is not None and m.fact.version > known)
+    to_run = above + tuple(m for m in relevant if m.fact.version is None)
+    digest = spec.migrations.digest if spec.migrations else None
+    if digest is not None and (waiting := _wait_for_digest(s, spec, target, relevant, digest)) is not None:
+        return waiting
+    if digest is None and s.quiet < s.limits.settle:
+        return Blocked(
+            Reason.SETTLING,
+            f"the Migrations of schema {s.fact.line!r} have just changed; waiting until they rest",
+            target,
+            above,
+            again=s.limits.settle - s.quiet,
+        )
+    if target != BASE and target != known and not any(m.fact.version == target for m in relevant):
+        return Blocked(
+            Reason.TARGET_NOT_FOUND,
+            f"no Migration of schema {s.fact.line!r} in this namespace has version {target}: create it, "
+            "or correct spec.version",
+            target,
+            above,
+        )
+    for member in to_run:
+        if member.fact.unsupported:
+            message = f"Migration {member.fact.label} has {member.fact.unsupported}, which is not supported yet"
+            return Blocked(Reason.NOT_SUPPORTED_YET, message, target, above)
+    # What the database already has need not be readable any more.
+    needed = {m.fact.name for m in to_run}
+    for member in relevant:
+        if member.problem is not None and (member.fact.name in needed or member.fact.problem):
+            return Blocked(member.problem, member.message, target, above)
+    if (blocked := _requirements(s, target, above, to_run)) is not None:
+        return blocked
+    usable = tuple(m for m in relevant if m.up is not None and m.problem is None)
+    made = run_input(s.fact.line, target, spec, s.fact.retry, _hashed(usable))
+    pending = tuple(m for m in usable if _is_pending(s, m) and m.fact.version is not None)
+    return Ready(target, made, usable, pending)
+
+
+def _requirements(
+    s: SchemaVersionSnapshot, target: Version, above: tuple[Member, ...], to_run: tuple[Member, ...]
+) -> Blocked | None:
+    missing = requires.unmet([m.fact for m in to_run], s.lines)
+    if not missing:
+        return None
+    starts = [(s.fact.line, m.fact.version.key) for m in above if m.fact.version is not None]
+    if circle := requires.find_cycle(starts, s.lines):
+        message = f"requirements go round in a circle: {' -> '.join(circle)}; take one of them away"
+        return Blocked(Reason.CIRCULAR_REQUIREMENT, message, target, above)
+    message = requires.explain(*missing[0], s.lines)
+    if len(missing) > 1:
+        message += f" (and {len(missing) - 1} more)"
+    return Blocked(Reason.REQUIREMENT_NOT_MET, message, target, above)
+
+
+def _wait_for_digest(
+    s: SchemaVersionSnapshot, spec: SchemaVersionSpec, target: Version, relevant: Sequence[Member], digest: str
+) -> Blocked | None:
+    """Return what the set lacks to have the digest; None if it has it."""
+    unread = [m for m in relevant if m.problem is not None]
+    found = set_digest(_hashed(relevant), None)
+    if not unread and found == digest:
+        return None
+    versioned = sum(1 for m in relevant if m.fact.version is not None)
+    repeatable = len(relevant) - versioned
+    has = f"{versioned} version(s)" + (f" and {repeatable} repeatable(s)" if repeatable else "")
+    upto = "" if spec.version == "latest" else f" up to {target}"
+    parts = [f"the namespace holds {has} of schema {s.fact.line!r}{upto} with digest {found[7:19]}, not {digest[7:19]}"]
+    if target not in (BASE, s.fact.version) and not any(m.fact.version == target for m in relevant):
+        parts.append(f"version {target} is missing")
+    parts += [member.message for member in unread[:FEW]]
+    if len(parts) == 1:
+        parts.append("Migrations are missing, changed or too many: apply the set that the digest was made of")
+    return Blocked(Reason.WAITING_FOR_MIGRATIONS, "; ".join(parts), target)

@@ -1,0 +1,50 @@
+"""Events (core/v1) for people: one where the reason changed, never one a look."""
+
+from typing import Final
+
+import structlog
+
+from lockstep.api.names import API_VERSION
+from lockstep.api.reasons import Reason, Severity
+from lockstep.controller.clock import Clock, rfc3339
+from lockstep.controller.kube import EVENTS, ApiError, Kube, Object
+from lockstep.controller.status import clip
+
+log = structlog.get_logger("lockstep.events")
+COMPONENT: Final = "lockstep-controller"
+
+
+def render(kind: str, namespace: str, name: str, uid: str, reason: Reason, message: str, at: str, nonce: int) -> Object:
+    """Return an event about a resource."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{name[:200]}.{nonce:x}", "namespace": namespace},
+        "involvedObject": {"apiVersion": API_VERSION, "kind": kind, "namespace": namespace, "name": name, "uid": uid},
+        "type": "Normal" if reason.severity in (Severity.OK, Severity.PROGRESS) else "Warning",
+        "reason": reason.value,
+        "message": clip(message),
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
+
+
+class Announcer:
+    """Posts events; one that cannot be posted is not worth a failure."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+
+    async def post(self, kind: str, namespace: str, name: str, uid: str, reason: Reason, message: str) -> None:
+        """Post one event."""
+        moment = self._clock.now()
+        nonce = int(moment.timestamp() * 1_000_000)
+        body = render(kind, namespace, name, uid, reason, message, rfc3339(moment), nonce)
+        try:
+            await self._kube.create(EVENTS, namespace, body)
+        except ApiError as error:
+            log.info("event not posted", key=f"{namespace}/{name}", error=str(error))

@@ -1,0 +1,136 @@
+"""What a run's Job and pods say: under way, ended with a result, or ended without one and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from lockstep.api.reasons import Reason
+from lockstep.controller.facts import JobFact, PodFact
+from lockstep.planning.wire import Result, decode_result
+
+
+class Phase(Enum):
+    """How far a run's Job is."""
+
+    PENDING = "pending"
+    """Its container has not started."""
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of one run."""
+
+    phase: Phase
+    result: Result | None = None
+    reason: Reason | None = None
+    """Why it is held up (PENDING), or how it ended without a result."""
+    message: str = ""
+    pod: str | None = None
+    counts: bool = True
+    """Whether a failure makes the next wait longer: an eviction does not."""
+
+
+_PULL = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
+_REJECTED = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+INTERRUPTIONS = frozenset({Reason.INTERRUPTED, Reason.POD_LOST})
+"""Ends that say nothing about the migration."""
+
+
+def _one_line(text: str, limit: int = 500) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def hold_up(pod: PodFact) -> tuple[Reason, str] | None:
+    """Return why a pod does not start, if it says so."""
+    if pod.waiting in _PULL:
+        return (
+            Reason.IMAGE_PULL_FAILED,
+            _one_line(
+                f"the image of pod {pod.name} cannot be pulled ({pod.waiting}): {pod.waiting_message}; check the "
+                "operator's image setting, spec.execution.imagePullSecrets and the registry"
+            ),
+        )
+    if pod.waiting in _REJECTED:
+        return (
+            Reason.POD_REJECTED,
+            _one_line(f"the container of pod {pod.name} cannot start ({pod.waiting}): {pod.waiting_message}"),
+        )
+    if pod.unschedulable:
+        return (
+            Reason.UNSCHEDULABLE,
+            _one_line(f"no node takes pod {pod.name}: {pod.unschedulable}; check spec.execution and the nodes"),
+        )
+    return None
+
+
+def _end_of(pod: PodFact, result: Result | None) -> Verdict:
+    """Return how a terminal pod ended."""
+    if result is not None:
+        counts = result.reason not in INTERRUPTIONS
+        return Verdict(Phase.ENDED, result, result.reason, result.message, pod.name, counts)
+    if pod.exit_reason == "OOMKilled" or (pod.exit_code == 137 and "OOM" in pod.exit_reason):
+        message = f"pod {pod.name} was killed for lack of memory: raise spec.execution.resources.limits.memory"
+        return Verdict(Phase.ENDED, None, Reason.OUT_OF_MEMORY, message, pod.name)
+    if pod.reason == "DeadlineExceeded":
+        message = f"pod {pod.name} did not end in time: raise spec.execution.deadline, or find out what it waits for"
+        return Verdict(Phase.ENDED, None, Reason.DEADLINE_EXCEEDED, message, pod.name)
+    if pod.disrupted or pod.reason in ("Evicted", "NodeLost", "Shutdown", "Terminated", "Preempting") or pod.deleting:
+        cause = f" ({pod.reason})" if pod.reason else ""
+        message = _one_line(f"pod {pod.name} was taken away{cause}: {pod.message or 'evicted, drained or deleted'}")
+        return Verdict(Phase.ENDED, None, Reason.POD_LOST, message, pod.name, counts=False)
+    code = "no exit code" if pod.exit_code is None else f"exit code {pod.exit_code}"
+    said = f": {pod.exit_message}" if pod.exit_message else (f": {pod.message}" if pod.message else "")
+    message = _one_line(f"pod {pod.name} ended without a result ({code}, {pod.exit_reason or pod.reason}){said}")
+    return Verdict(Phase.ENDED, None, Reason.RUNNER_FAILED, message, pod.name)
+
+
+def verdict(job: JobFact, pods: Sequence[PodFact], said: Result | None = None) -> Verdict:
+    """Judge a run by its Job and that Job's pods (oldest first).
+
+    Args:
+        job: its Job.
+        pods: the pods of that Job.
+        said: a result found in the log of the last pod whose termination message held none.
+    """
+    alive = [pod for pod in pods if not pod.terminal]
+    ended = [pod for pod in pods if pod.terminal]
+    if alive:
+        pod = alive[-1]
+        if pod.started:
+            return Verdict(Phase.RUNNING, pod=pod.name)
+        reason, message = hold_up(pod) or (None, "")
+        return Verdict(Phase.PENDING, reason=reason, message=message, pod=pod.name)
+    results = [(pod, found) for pod in ended if (found := decode_result(pod.exit_message)) is not None]
+    if ended and not results and said is not None:
+        results = [(ended[-1], said)]
+    if results and results[-1][0] is ended[-1]:
+        pod, result = results[-1]
+        # The Job itself replaces an evicted pod: its interruption is not the end.
+        if not (pod.disrupted and result.reason in INTERRUPTIONS and not job.ended and not job.deleting):
+            return _end_of(pod, result)
+        return Verdict(Phase.PENDING, message=f"pod {pod.name} was evicted; waiting for its replacement")
+    if job.ended == "Failed" and job.ended_reason == "DeadlineExceeded":
+        message = f"Job {job.name} did not end in time: raise spec.execution.deadline, or find out what it waits for"
+        return Verdict(Phase.ENDED, None, Reason.DEADLINE_EXCEEDED, message)
+    if ended:
+        if ended[-1].disrupted and not job.ended and not job.deleting:
+            return Verdict(Phase.PENDING, message=f"pod {ended[-1].name} was evicted; waiting for its replacement")
+        return _end_of(ended[-1], None)
+    if job.ended:
+        message = _one_line(
+            f"Job {job.name} ended ({job.ended_reason or job.ended}) and its pod is gone with its result"
+        )
+        return Verdict(Phase.ENDED, None, Reason.POD_LOST, message, counts=False)
+    return Verdict(Phase.PENDING)
+
+
+def rejection(message: str) -> tuple[Reason, str]:
+    """Return the reason for which the API server, or the Job controller, could not make an object."""
+    if "exceeded quota" in message or "must specify limits" in message or "must specify requests" in message:
+        return Reason.QUOTA_EXCEEDED, _one_line(f"{message}; raise the quota, or set spec.execution.resources")
+    if "is being terminated" in message or "NamespaceTerminating" in message:
+        return Reason.NAMESPACE_TERMINATING, _one_line(message)
+    return Reason.POD_REJECTED, _one_line(f"the run's pod was rejected: {message}")
