@@ -86,7 +86,6 @@ RUN cd /build/source \
 # --- what ships ---
 FROM scratch
 COPY --from=deps /rootfs /
-COPY --from=app /app /
 ENV PATH=/opt/lockstep/bin:/usr/bin \
     HOME=/tmp \
     LANG=C.UTF-8 \
@@ -94,15 +93,16 @@ ENV PATH=/opt/lockstep/bin:/usr/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONFAULTHANDLER=1 \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
-# By number: Kubernetes checks runAsNonRoot against it; any other number works as well.
-USER 65532:65532
-WORKDIR /tmp
-# In the image as it ships, nothing that may be imported is missing.
-RUN --mount=type=bind,source=deploy/image/check.py,target=/tmp/check.py ["python", "/tmp/check.py"]
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="Lockstep" \
       org.opencontainers.image.description="Database migrations in lockstep with deployments: operator and runner" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
+# By number: Kubernetes checks runAsNonRoot against it; any other number works as well.
+USER 65532:65532
+WORKDIR /tmp
 ENTRYPOINT ["python"]
 CMD ["-m", "lockstep.controller"]
+COPY --from=app /app /
+# In the image as it ships, nothing that may be imported is missing.
+RUN --mount=type=bind,source=deploy/image/check.py,target=/tmp/check.py ["python", "/tmp/check.py"]

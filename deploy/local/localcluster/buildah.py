@@ -8,6 +8,9 @@ from localcluster.console import LocalClusterError
 from localcluster.settings import Settings
 
 BUILDS_KEPT = 60
+# How much of a failed build's log is shown: a step's whole command is one line of it.
+LINES = 20
+LINE = 240
 
 
 class Buildah:
@@ -66,7 +69,8 @@ class Buildah:
                 check=False,
             )
         if done.returncode != 0:
-            raise LocalClusterError(f"the build failed; the end of {log}:\n{log.read_text(errors='replace')[-4000:]}")
+            lines = [line[:LINE] for line in log.read_text(errors="replace").splitlines()[-LINES:]]
+            raise LocalClusterError("\n".join([f"the build failed; the end of {log}:", *lines]))
 
     def save(self, image: str, archive: Path) -> None:
         """Write an image in the form of `docker save`."""

@@ -103,9 +103,7 @@ def _build(settings: Settings, context: Path, name: str, archive: Path) -> None:
     baseimage.ensure(settings, buildah)
     # pip must trust what this machine trusts; the bundle is mounted for the build and stays out of the image.
     bundle = Path(os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE") or CA_BUNDLE)
-    wheels = settings.cache / "pip"
-    wheels.mkdir(parents=True, exist_ok=True)
-    volumes = [f"{wheels}:/root/.cache/pip"]
+    volumes = []
     arguments = {"VERSION": version(context)}
     if bundle.exists():
         volumes.append(f"{bundle}:{CA_BUNDLE_IN_BUILD}:ro")
