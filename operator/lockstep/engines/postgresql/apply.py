@@ -7,8 +7,8 @@ temporary tables) ends with it: the record is written with everything reset, and
 import gzip
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lockstep.api.reasons import Reason
@@ -16,7 +16,6 @@ from lockstep.engines.base import Log, Recorded, RunError, Task
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError, StoppedError
-from lockstep.engines.postgresql.connect import settings_command
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure, label
 from lockstep.engines.postgresql.ledger import Claim
 from lockstep.engines.postgresql.ledger_sql import BEGIN, RECORD_REPEATABLE, RECORD_VERSION, on
@@ -32,6 +31,9 @@ GROUP_BYTES: Final = 64 * 1024
 """How much SQL goes out at once: less than a socket takes, so that a frozen runner leaves the server waiting for a
 statement, where idle_in_transaction_session_timeout ends it, and not in the middle of one."""
 GROUP_STATEMENTS: Final = 500
+
+
+_NO_SUCH_PLAN: Final = "26000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Applier:
         mark: LedgerMark,
         *,
         task: Task,
-        settings: Mapping[str, str],
+        settings: Sequence[Command],
         control: Control,
         blockers: Blockers,
         log: Log,
@@ -100,7 +102,7 @@ class Applier:
         self._begin = (
             # Our settings are as the epilogue of the one before has left them: names are safe here.
             Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
-            Command(on(schema, BEGIN), (claim.line, claim.epoch, claim.holder)),
+            Command(on(schema, BEGIN), (claim.line, claim.epoch, claim.holder), prepared=b"lockstep_begin"),
             Command("RESET search_path"),
             Command("DISCARD TEMP"),
         )
@@ -110,8 +112,13 @@ class Applier:
             Command("RESET SESSION AUTHORIZATION"),
             Command("RESET ROLE"),
             Command("RESET ALL"),
-            settings_command(settings),
+            *settings,
         )
+
+        self._prepared = True
+        channel.prepare("lockstep_begin", on(schema, BEGIN))
+        channel.prepare("lockstep_version", self._record_version)
+        channel.prepare("lockstep_repeatable", self._record_repeatable)
 
     def apply(self, migration: OrderedMigration, script: SqlScript, waiting: Callable[[str], None]) -> Recorded:
         """Run one migration and record it, trying again for a while when it meets a lock.
@@ -137,8 +144,8 @@ class Applier:
         entry = next_entry(self.mark, self._claim, migration)
         lock_timeout = migration.lock_timeout_ms or self._limits.lock_timeout_ms
         statement_timeout = self._statement_timeout()
-        begin = [*self._begin, settings_command(self._time_limits(lock_timeout, statement_timeout))]
-        end = [*self._reset, self._record(migration, entry), Command("COMMIT")]
+        begin = [*self._plain(self._begin), *self._time_limits(lock_timeout, statement_timeout)]
+        end = [*self._reset, *self._plain([self._record(migration, entry)]), Command("COMMIT")]
         done = -len(begin)
         self._blockers.forget()
         try:
@@ -147,6 +154,10 @@ class Applier:
                 done += len(group)
         except SqlError as error:
             self._channel.run([Command("ROLLBACK")], stoppable=False)
+            if error.sqlstate == _NO_SUCH_PLAN and self._prepared:
+                # Its SQL has thrown all plans away (DEALLOCATE ALL): from now on do without.
+                self._prepared = False
+                return self._try(migration, script)
             # An error in the frame counts from the migration's own first statement.
             raise self._explain(Failure(error, migration, script, done + error.index), statement_timeout) from error
         except StoppedError:
@@ -161,6 +172,9 @@ class Applier:
         self.mark = entry.mark
         return Recorded(entry.mark, replies[-2].rows[0][0] or "")
 
+    def _plain(self, commands: Sequence[Command]) -> Sequence[Command]:
+        return commands if self._prepared else [replace(command, prepared=b"") for command in commands]
+
     def _run(self, group: list[Command], lock_timeout: int) -> list[Reply]:
         # A look at who blocks is only possible while it blocks.
         tick = min(1.0, lock_timeout / 2000) if lock_timeout else 1.0
@@ -171,11 +185,12 @@ class Applier:
         wanted = self._limits.statement_timeout_ms
         return left if not wanted else min(wanted, left)
 
-    def _time_limits(self, lock_timeout: int, statement_timeout: int) -> dict[str, str]:
-        limits = {"lock_timeout": str(lock_timeout), "statement_timeout": str(statement_timeout)}
+    def _time_limits(self, lock_timeout: int, statement_timeout: int) -> list[Command]:
+        limits = {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout}
         if self._channel.server_version >= 170000:
-            limits["transaction_timeout"] = str(max(1000, int(self._control.remaining() * 1000) + 1000))
-        return limits
+            # For a runner that is frozen in the middle of a send.
+            limits["transaction_timeout"] = int(self._control.remaining() * 1000) + 2000
+        return [Command(f"SET {name} = {value}") for name, value in limits.items()]
 
     def _record(self, migration: OrderedMigration, entry: Entry) -> Command:
         claim, who = self._claim, self._identity
@@ -202,8 +217,8 @@ class Applier:
             _pack(migration.down),
         )
         if entry.canonical is None:
-            return Command(self._record_repeatable, params)
-        return Command(self._record_version, (*params, migration.irreversible))
+            return Command(self._record_repeatable, params, prepared=b"lockstep_repeatable")
+        return Command(self._record_version, (*params, migration.irreversible), prepared=b"lockstep_version")
 
     def _explain(self, failure: Failure, statement_timeout: int) -> Exception:
         state = failure.error.sqlstate

@@ -41,6 +41,8 @@ class Command:
     params: Sequence[Param] = ()
     keep: bool = True
     """Whether its rows are of use; those of a migration's SQL are thrown away as they come."""
+    prepared: bytes = b""
+    """The name under which `Channel.prepare` has planned it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +157,18 @@ class Channel:
         try:
             stopped = self._drive(batch, tick, on_tick, stoppable)
         except psycopg.OperationalError as error:
+            if self._pg.status != pq.ConnStatus.BAD:
+                raise
             raise ConnectionLostError from error
         if batch.error is not None:
             if stopped and batch.error.sqlstate == "57014":
                 raise StoppedError
             raise batch.error
         return batch.replies
+
+    def prepare(self, name: str, sql: str) -> None:
+        """Let the server plan a statement that comes again and again."""
+        self.run([Command(f"PREPARE {name} AS {sql}")])
 
     def query(self, sql: str, *params: Param) -> tuple[Row, ...]:
         """Run one statement and return its rows."""
@@ -207,13 +215,7 @@ class Channel:
         total = len(batch.commands)
         while batch.sent < total:
             for _ in range(min(_FLUSH_EVERY, total - batch.sent)):
-                command = batch.commands[batch.sent]
-                if command.params:
-                    formats = [1 if isinstance(each, bytes) else 0 for each in command.params]
-                    values = [_encode(each) for each in command.params]
-                    pg.send_query_params(command.sql.encode(), values, param_formats=formats)
-                else:
-                    pg.send_query_params(command.sql.encode(), None)
+                self._send_one(batch.commands[batch.sent])
                 batch.sent += 1
             if batch.sent < total and pg.flush():
                 return True
@@ -222,20 +224,36 @@ class Channel:
             batch.synced = True
         return bool(pg.flush())
 
+    def _send_one(self, command: Command) -> None:
+        if not command.params:
+            self._pg.send_query_params(command.sql.encode(), None)
+            return
+        values = [_encode(each) for each in command.params]
+        formats = [1 if isinstance(each, bytes) else 0 for each in command.params]
+        if command.prepared:
+            self._pg.send_query_prepared(command.prepared, values, param_formats=formats)
+        else:
+            self._pg.send_query_params(command.sql.encode(), values, param_formats=formats)
+
     def _receive(self, batch: _Batch) -> None:
         """Take every result that has come."""
         pg = self._pg
         while not batch.done and (batch.current < batch.sent or batch.synced):
-            if batch.current < batch.sent and batch.chunked != batch.current and not batch.commands[batch.current].keep:
-                # Before libpq reads the first row, or it would gather them all.
-                batch.chunked = batch.current
-                if _CHUNKS:
-                    pg.set_chunked_rows_mode(_CHUNK_ROWS)
-                else:
-                    pg.set_single_row_mode()
+            self._expect_chunks(batch)
             if pg.is_busy():
                 return
             self._take(batch, pg.get_result())
+
+    def _expect_chunks(self, batch: _Batch) -> None:
+        """Have libpq hand out rows of no use in small lots: said before it reads the first, or it gathers them all."""
+        current = batch.current
+        if batch.error is not None or current >= batch.sent or batch.chunked == current or batch.commands[current].keep:
+            return
+        batch.chunked = current
+        if _CHUNKS:
+            self._pg.set_chunked_rows_mode(_CHUNK_ROWS)
+        else:
+            self._pg.set_single_row_mode()
 
     def _take(self, batch: _Batch, result: "pq.abc.PGresult | None") -> None:
         if result is None:

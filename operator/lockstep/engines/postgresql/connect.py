@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -28,9 +28,9 @@ CONNECT_SECONDS: Final = "10"
 """Seconds for one host to answer, where the URL does not say."""
 OLDEST: Final = 140000
 
-SAFE_PATH: Final = "pg_catalog, pg_temp"
-SESSION_SETTINGS: Final = {
-    "search_path": SAFE_PATH,
+SAFE_PATH: Final = "SET search_path = pg_catalog, pg_temp"
+"""First word of every session of Lockstep's own: an application's role can capture unqualified names."""
+SETTINGS: Final = {
     "lock_timeout": "10s",
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "10s",
@@ -44,8 +44,9 @@ SESSION_SETTINGS: Final = {
     "tcp_user_timeout": "10s",
     "client_connection_check_interval": "2s",
 }
-"""What Lockstep's own statements run under; a migration's SQL has the role's search_path and its own time limits."""
-_OPTIONAL: Final = frozenset(name for name in SESSION_SETTINGS if name.startswith(("tcp_", "client_connection_")))
+"""What Lockstep's own statements run under; a migration's SQL has time limits of its own."""
+_OPTIONAL: Final = frozenset(name for name in SETTINGS if name.startswith(("tcp_", "client_connection_")))
+_OPTIONS: Final = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
 
 
 class Connector:
@@ -57,6 +58,10 @@ class Connector:
         self._params = _protect(dict(task.target.params), task.order.database.tls, task.files)
         self._params.setdefault("connect_timeout", CONNECT_SECONDS)
         self._params.setdefault("gssencmode", "disable")
+        self._given_options = self._params.get("options", "")
+        self._params["options"] = f"{self._given_options} {_OPTIONS}".strip()
+        self.resets_to_settings = True
+        """Whether RESET ALL leads to SETTINGS: they were the session's start."""
         self._params |= {
             "application_name": application_name(task.identity),
             "client_encoding": "UTF8",
@@ -111,11 +116,21 @@ class Connector:
 
     def _create(self) -> "psycopg.Connection[Any]":
         try:
-            raw = psycopg.connect(make_conninfo(**self._params), autocommit=True, prepare_threshold=None)
+            return self._connect()
         except psycopg.Error as error:
-            # `from None`: the text names host, user and database.
+            if not self.resets_to_settings or "parameter" not in str(error):
+                # `from None`: the text names host, user and database.
+                raise connect_error(str(error), self._secret) from None
+        # A pooler takes no options, and some platform may not know one of these.
+        self.resets_to_settings = False
+        self._params["options"] = self._given_options
+        try:
+            return self._connect()
+        except psycopg.Error as error:
             raise connect_error(str(error), self._secret) from None
-        return raw
+
+    def _connect(self) -> "psycopg.Connection[Any]":
+        return psycopg.connect(make_conninfo(**self._params), autocommit=True, prepare_threshold=None)
 
 
 def application_name(identity: Identity) -> str:
@@ -161,31 +176,27 @@ def _private_copy(key: Path, folder: str) -> str:
     return copy
 
 
-def set_up(channel: Channel, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Set the session up; return which settings this server took."""
-    wanted = SESSION_SETTINGS | dict(extra or {})
-    try:
-        channel.run([settings_command(wanted)])
-    except SqlError:
-        # A platform without one of the optional ones: find out which.
-        wanted = {name: value for name, value in wanted.items() if _takes(channel, name, value)}
-    return wanted
+def set_up(channel: Channel, *, started_with: bool) -> list[Command]:
+    """Set the session up; return the commands that do so again after a RESET ALL."""
+    commands = [Command(SAFE_PATH)]
+    if not started_with:
+        commands += [command for name, command in _settings() if name not in _OPTIONAL or _takes(channel, command)]
+    channel.run(commands)
+    return commands
 
 
-def _takes(channel: Channel, name: str, value: str) -> bool:
+def _settings() -> Iterator[tuple[str, Command]]:
+    for name, value in SETTINGS.items():
+        yield name, Command(f"SET {name} = '{value}'")
+
+
+def _takes(channel: Channel, command: Command) -> bool:
+    """Tell whether this platform has a setting."""
     try:
-        channel.run([settings_command({name: value})])
+        channel.run([command])
     except SqlError:
-        if name in _OPTIONAL:
-            return False
-        raise
+        return False
     return True
-
-
-def settings_command(settings: Mapping[str, str]) -> Command:
-    """Return one statement that sets them all; qualified, so that no search_path matters."""
-    calls = ", ".join(f"pg_catalog.set_config('{name}', '{value}', false)" for name, value in settings.items())
-    return Command(f"SELECT {calls}")
 
 
 def check_server(channel: Channel, pooler: str) -> None:

@@ -22,7 +22,7 @@ from lockstep.engines.control import Control
 from lockstep.engines.postgresql import dsn
 from lockstep.engines.postgresql.apply import Applier
 from lockstep.engines.postgresql.blockers import Blockers
-from lockstep.engines.postgresql.channel import Channel, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel, Command, SqlError, StoppedError
 from lockstep.engines.postgresql.connect import Connector, check_pooler, check_server, set_up
 from lockstep.engines.postgresql.ledger import Ledger, own_error
 from lockstep.engines.postgresql.lock import Locks, pause
@@ -39,7 +39,7 @@ class PostgresSession:
         self._task = task
         self._control = control
         self._log = log
-        self._settings: dict[str, str] = {}
+        self._settings: list[Command] = []
         self._ledger = Ledger(channel, task.order, log)
         self._locks = Locks(channel, task.order.database.ledger_schema, task.order.line)
         self._applier: Applier | None = None
@@ -53,7 +53,7 @@ class PostgresSession:
                 check_pooler(self._channel, beside)
             finally:
                 beside.close()
-        self._settings = set_up(self._channel)
+        self._settings = set_up(self._channel, started_with=self._connector.resets_to_settings)
 
     def lock(self, wait: float) -> None:
         """Take the ledger's lock and the line's."""

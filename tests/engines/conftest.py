@@ -1,0 +1,104 @@
+"""Real servers, one of a kind for the session of each worker; an empty database and a pod for each test."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from servers.pgbouncer import Pgbouncer
+from servers.postgres import Database, Postgres, binaries
+from servers.runner import Pod
+
+VERSIONS = (18, 15)
+
+
+class Servers:
+    """Starts a server when it is first asked for."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._running: dict[int, Postgres] = {}
+
+    def get(self, version: int) -> Postgres:
+        """Return the server of a version; skips where it is not installed."""
+        if version not in self._running:
+            if binaries(version) is None:
+                pytest.skip(f"PostgreSQL {version} is not installed on this machine")
+            self._running[version] = self._stack.enter_context(Postgres(version))
+        return self._running[version]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with ExitStack() as stack:
+        yield Servers(stack)
+
+
+@pytest.fixture(params=VERSIONS, ids=lambda version: f"postgresql{version}")
+def any_server(request: pytest.FixtureRequest, servers: Servers) -> Postgres:
+    """Each version in turn."""
+    version: int = request.param
+    return servers.get(version)
+
+
+@pytest.fixture
+def server(servers: Servers) -> Postgres:
+    """The newest version, where the version makes no difference."""
+    return servers.get(18)
+
+
+@pytest.fixture
+def database(server: Postgres) -> Iterator[Database]:
+    """An empty database of the newest version."""
+    made = server.database()
+    yield made
+    server.drop(made)
+
+
+@pytest.fixture
+def any_database(any_server: Postgres) -> Iterator[Database]:
+    """An empty database of each version in turn."""
+    made = any_server.database()
+    yield made
+    any_server.drop(made)
+
+
+class Pods:
+    """Makes pods, and ends those that a failed test has left."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: list[Pod] = []
+
+    def __call__(self, name: str = "orders-abc-x1") -> Pod:
+        pod = Pod(self._folder, name)
+        self._made.append(pod)
+        return pod
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        for pod in self._made:
+            if pod.process is not None and pod.process.returncode is None:
+                pod.kill()
+
+
+@pytest.fixture
+def pods(tmp_path: Path) -> Iterator[Pods]:
+    made = Pods(tmp_path)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def pod(pods: Pods) -> Pod:
+    return pods()
+
+
+@pytest.fixture
+def pooler(database: Database, request: pytest.FixtureRequest) -> Iterator[Pgbouncer]:
+    """A pgbouncer before the database; the parameter is its pool mode."""
+    if Pgbouncer.program() is None:
+        pytest.skip("pgbouncer is not installed on this machine")
+    with Pgbouncer(database, request.param) as running:
+        yield running
