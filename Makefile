@@ -46,7 +46,7 @@ include deploy/$(CLUSTER)/cluster.mk
 
 install: venv ## helm upgrade --install --wait of charts/lockstep; HELM_ARGS adds to it
 	@test -s .local/kubeconfig -a -s .local/image-tag || { echo "error: first make cluster, then make image"; exit 1; }
-	@.local/bin/helm upgrade --install --wait --timeout 3m lockstep charts/lockstep --kubeconfig .local/kubeconfig \
+	@.local/bin/helm upgrade --install --wait --timeout 3m --take-ownership --force-conflicts lockstep charts/lockstep --kubeconfig .local/kubeconfig \
 		--namespace lockstep-system --create-namespace \
 		--set-string image.repository=$(or $(IMAGE_REPOSITORY),lockstep) --set-string image.tag=$$(cat .local/image-tag) \
 		--set image.pullPolicy=IfNotPresent $(HELM_ARGS)
