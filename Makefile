@@ -55,7 +55,8 @@ demo: cluster image install ## a database goes to version 0001, then to 0002, on
 	@KUBECONFIG=$(CURDIR)/.local/kubeconfig PYTHONPATH=deploy/local $(BIN)/python -m demo
 
 # The tests want short pauses between attempts; what they check is that there are attempts.
-TEST_HELM_ARGS := --set controller.backoffSeconds=1 --set controller.backoffMaxSeconds=5
+# Operators that tests start as processes of their own serve the namespaces ctl-*.
+TEST_HELM_ARGS := --set watch.exclude={ctl-*} --set controller.backoffSeconds=1 --set controller.backoffMaxSeconds=5
 PYTEST_ARGS ?=
 test: venv ## every test, on a fresh machine too: packages, cluster, image, operator, then pytest
 	@PYTHONPATH=deploy/local $(BIN)/python -m localcluster test-packages

@@ -1,6 +1,6 @@
 """The facts of all watched objects, by name and by the questions that decisions ask."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -32,6 +32,8 @@ class Cache:
     """What is known of the cluster; everything in it may be stale."""
 
     clock: Clock
+    serves: Callable[[str], bool] = lambda namespace: True
+    """Whether a namespace is this operator's; facts of others are not kept."""
     migrations: dict[Name, MigrationFact] = field(default_factory=dict)
     schema_versions: dict[Name, SchemaVersionFact] = field(default_factory=dict)
     jobs: dict[Name, JobFact] = field(default_factory=dict)
@@ -56,6 +58,8 @@ class Cache:
 
     def put(self, fact: Fact) -> Fact | None:
         """Keep a fact; return the one that it replaces (itself, if nothing new is known)."""
+        if not self.serves(fact.namespace):
+            return fact
         key = Name(fact.namespace, fact.name)
         store = self.store_for(type(fact))
         old = store.get(key)

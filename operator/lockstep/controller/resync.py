@@ -83,6 +83,8 @@ class Resync:
             async for page in pages:
                 for raw in page:
                     metadata = raw["metadata"]
+                    if not self.cache.serves(metadata["namespace"]):
+                        continue
                     listed[Name(metadata["namespace"], metadata["name"])] = metadata["resourceVersion"]
         suspects = [name for name in {*before, *listed} if before.get(name) != listed.get(name)]
         if not suspects:

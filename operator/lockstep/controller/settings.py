@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 
 class InvalidSettingError(ValueError):
@@ -24,6 +25,8 @@ class Settings:
     """LOCKSTEP_IMAGE_PULL_POLICY of these pods."""
     watch_namespaces: tuple[str, ...] = ()
     """LOCKSTEP_WATCH_NAMESPACES, separated by commas; none: the whole cluster."""
+    exclude_namespaces: tuple[str, ...] = ()
+    """LOCKSTEP_EXCLUDE_NAMESPACES, separated by commas: names or patterns (`*`, `?`) that another operator serves."""
     cluster_id: str = ""
     """LOCKSTEP_CLUSTER_ID: the cluster's identity where the namespace kube-system may not be read."""
     lease_name: str = "lockstep-controller"
@@ -51,6 +54,10 @@ class Settings:
     job_ttl_seconds: int = 600
     """LOCKSTEP_JOB_TTL_SECONDS: how long a Job stays once its result is on the status."""
 
+    def serves(self, namespace: str) -> bool:
+        """Tell whether a namespace is this operator's."""
+        return not any(fnmatchcase(namespace, pattern) for pattern in self.exclude_namespaces)
+
     @property
     def write_timeout(self) -> float:
         """Time limit of one request that writes: it must end before another replica may take over."""
@@ -70,6 +77,10 @@ def _number(environ: Mapping[str, str], name: str, default: float, least: float)
     return number
 
 
+def _names(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.strip() for each in environ.get(name, "").split(",") if each.strip()))
+
+
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
@@ -87,11 +98,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         pod_namespace=required("POD_NAMESPACE"),
         image=required("LOCKSTEP_IMAGE"),
         image_pull_policy=environ.get("LOCKSTEP_IMAGE_PULL_POLICY", "").strip() or "IfNotPresent",
-        watch_namespaces=tuple(
-            dict.fromkeys(
-                name.strip() for name in environ.get("LOCKSTEP_WATCH_NAMESPACES", "").split(",") if name.strip()
-            )
-        ),
+        watch_namespaces=_names(environ, "LOCKSTEP_WATCH_NAMESPACES"),
+        exclude_namespaces=_names(environ, "LOCKSTEP_EXCLUDE_NAMESPACES"),
         cluster_id=environ.get("LOCKSTEP_CLUSTER_ID", "").strip(),
         lease_name=environ.get("LOCKSTEP_LEASE_NAME", "").strip() or "lockstep-controller",
         lease_seconds=_number(environ, "LOCKSTEP_LEASE_SECONDS", 15, 3),
