@@ -45,8 +45,8 @@ DRAIN_SECONDS = 5.0
 """How long work on a key may still take once the process is asked to end."""
 
 
-class MissingCrdError(Exception):
-    """The API server does not know our resources; the message says what to do."""
+class CannotStartError(Exception):
+    """Something that the operator needs is not there; the message says what to do."""
 
     fatal = True
 
@@ -120,7 +120,10 @@ class App:
         runner = web.AppRunner(make_app(health, collect), access_log=None, handle_signals=False)
         await runner.setup()
         if self.settings.http_port:
-            await web.TCPSite(runner, port=self.settings.http_port).start()
+            try:
+                await web.TCPSite(runner, port=self.settings.http_port).start()
+            except OSError as error:
+                raise CannotStartError(f"port {self.settings.http_port} cannot be served: {error.strerror}") from error
         return runner
 
     def _catch_signals(self) -> None:
@@ -153,7 +156,7 @@ class App:
         except* LeadershipLostError as lost:
             log.critical("lease lost", error=str(lost.exceptions[0]))
             code = EXIT_LOST
-        except* (MissingCrdError, ApiError) as failed:
+        except* (CannotStartError, ApiError) as failed:
             log.critical("cannot start", error=str(failed.exceptions[0]))
             code = EXIT_FAILED
         except* Exception as failed:
@@ -166,7 +169,7 @@ class App:
         namespaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)
         await check_crds(kube, namespaces)
         cluster = await cluster_id(kube, settings)
-        cache = Cache(self.clock)
+        cache = Cache(self.clock, settings.serves)
         queue: WorkQueue[Key] = WorkQueue(self.clock, urgent=is_urgent)
         memory = Memory(self.clock)
         sources = Sources(kube, self.clock)
@@ -233,7 +236,7 @@ async def check_crds(kube: Kube, namespaces: tuple[str | None, ...]) -> None:
     """Make sure that the API server knows our resources.
 
     Raises:
-        MissingCrdError: if it does not, or does not let us list them.
+        CannotStartError: if it does not, or does not let us list them.
     """
     for resource in (MIGRATIONS, SCHEMA_VERSIONS):
         for namespace in namespaces:
@@ -241,12 +244,14 @@ async def check_crds(kube: Kube, namespaces: tuple[str | None, ...]) -> None:
                 async for _ in kube.pages(resource, namespace, metadata_only=True):
                     break
             except NotFoundError:
-                raise MissingCrdError(
+                raise CannotStartError(
                     f"the API server does not know {resource.plural}.{resource.group}: "
                     "install the CRDs (kubectl apply --server-side -f crds/)"
                 ) from None
             except ForbiddenError as error:
-                raise MissingCrdError(f"{resource.plural}.{resource.group} cannot be listed: {error.message}") from None
+                raise CannotStartError(
+                    f"{resource.plural}.{resource.group} cannot be listed: {error.message}"
+                ) from None
 
 
 async def cluster_id(kube: Kube, settings: Settings) -> str:
@@ -256,7 +261,7 @@ async def cluster_id(kube: Kube, settings: Settings) -> str:
     try:
         found = await kube.get(NAMESPACES, None, "kube-system")
     except (ForbiddenError, NotFoundError) as error:
-        raise MissingCrdError(
+        raise CannotStartError(
             f"the namespace kube-system cannot be read ({error.message}): set LOCKSTEP_CLUSTER_ID"
         ) from None
     return str(found["metadata"]["uid"])

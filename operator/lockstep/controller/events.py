@@ -1,5 +1,6 @@
 """Events (core/v1) for people: one where the reason changed, never one a look."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -14,13 +15,29 @@ log = structlog.get_logger("lockstep.events")
 COMPONENT: Final = "lockstep-controller"
 
 
-def render(kind: str, namespace: str, name: str, uid: str, reason: Reason, message: str, at: str, nonce: int) -> Object:
+@dataclass(frozen=True, slots=True)
+class About:
+    """The resource that an event is about."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+def render(about: About, reason: Reason, message: str, at: str, nonce: int) -> Object:
     """Return an event about a resource."""
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{name[:200]}.{nonce:x}", "namespace": namespace},
-        "involvedObject": {"apiVersion": API_VERSION, "kind": kind, "namespace": namespace, "name": name, "uid": uid},
+        "metadata": {"name": f"{about.name[:200]}.{nonce:x}", "namespace": about.namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": about.kind,
+            "namespace": about.namespace,
+            "name": about.name,
+            "uid": about.uid,
+        },
         "type": "Normal" if reason.severity in (Severity.OK, Severity.PROGRESS) else "Warning",
         "reason": reason.value,
         "message": clip(message),
@@ -39,12 +56,12 @@ class Announcer:
         self._kube = kube
         self._clock = clock
 
-    async def post(self, kind: str, namespace: str, name: str, uid: str, reason: Reason, message: str) -> None:
+    async def post(self, about: About, reason: Reason, message: str) -> None:
         """Post one event."""
         moment = self._clock.now()
         nonce = int(moment.timestamp() * 1_000_000)
-        body = render(kind, namespace, name, uid, reason, message, rfc3339(moment), nonce)
+        body = render(about, reason, message, rfc3339(moment), nonce)
         try:
-            await self._kube.create(EVENTS, namespace, body)
+            await self._kube.create(EVENTS, about.namespace, body)
         except ApiError as error:
-            log.info("event not posted", key=f"{namespace}/{name}", error=str(error))
+            log.info("event not posted", key=f"{about.kind.lower()}/{about.namespace}/{about.name}", error=str(error))

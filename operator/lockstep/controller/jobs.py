@@ -171,6 +171,7 @@ def render_job(
     fact: SchemaVersionFact,
     spec: SchemaVersionSpec,
     settings: Settings,
+    *,
     run_input: RunInput,
     attempt: int,
     target: Version,

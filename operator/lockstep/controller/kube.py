@@ -171,11 +171,11 @@ class Kube:
         body: Object | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
-        timeout: float | None = None,
+        seconds: float | None = None,
     ) -> bytes:
         if method != "GET":
             self.before_write()
-        limit = timeout or (READ_TIMEOUT if method == "GET" else self._write_timeout)
+        limit = seconds or (READ_TIMEOUT if method == "GET" else self._write_timeout)
         headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": self.api_client.user_agent}
         await self.api_client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self.api_client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
@@ -194,14 +194,14 @@ class Kube:
             raise _error(status, data)
         return data
 
-    async def get(self, resource: Resource, namespace: str | None, name: str, timeout: float | None = None) -> Object:
+    async def get(self, resource: Resource, namespace: str | None, name: str, seconds: float | None = None) -> Object:
         """Return one object.
 
         Raises:
             ApiError: above all NotFoundError.
         """
         found: Object = json.loads(
-            await self._request("GET", resource, resource.path(namespace, name), timeout=timeout)
+            await self._request("GET", resource, resource.path(namespace, name), seconds=seconds)
         )
         return found
 
@@ -225,7 +225,8 @@ class Kube:
             document = json.loads(
                 await self._request("GET", resource, resource.path(namespace), query=query, accept=accept)
             )
-            yield document["items"]
+            # An empty list of metadata only is null.
+            yield document["items"] or []
             if not (token := document["metadata"].get("continue")):
                 return
             query["continue"] = token
@@ -243,14 +244,14 @@ class Kube:
         made: Object = json.loads(await self._request("POST", resource, resource.path(namespace), body=body))
         return made
 
-    async def replace(self, resource: Resource, namespace: str, name: str, body: Object, timeout: float) -> Object:
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Object, seconds: float) -> Object:
         """Replace an object; its resourceVersion in `body` makes a stale one fail.
 
         Raises:
             ApiError: above all ConflictError.
         """
         made: Object = json.loads(
-            await self._request("PUT", resource, resource.path(namespace, name), body=body, timeout=timeout)
+            await self._request("PUT", resource, resource.path(namespace, name), body=body, seconds=seconds)
         )
         return made
 
@@ -269,9 +270,19 @@ class Kube:
         )
         return made
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, propagation: str) -> None:
-        """Delete the object of that UID; nothing happens if it is gone or another one has its name."""
-        body = {"propagationPolicy": propagation, "preconditions": {"uid": uid}}
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        resource_version: str | None = None,
+        propagation: str,
+    ) -> None:
+        """Delete the object of that UID (as it is in that version); nothing happens if it is gone or has moved on."""
+        conditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
+        body = {"propagationPolicy": propagation, "preconditions": conditions}
         try:
             await self._request("DELETE", resource, resource.path(namespace, name), body=body)
         except (NotFoundError, ConflictError):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from lockstep.api.fields import milliseconds
 from lockstep.api.migration import MigrationSpec
 from lockstep.api.schemaversion import SchemaVersionSpec
-from lockstep.controller.facts import SchemaVersionFact
-from lockstep.controller.inputs import RunInput
-from lockstep.controller.jobs import job_name
+from lockstep.controller.facts import MigrationFact, SchemaVersionFact
+from lockstep.controller.inputs import tag
 from lockstep.controller.snapshot import Member
 from lockstep.planning import wire
 from lockstep.planning.checksum import ABSENT
-from lockstep.planning.version import BASE, Version
+from lockstep.planning.digest import SetMember
+from lockstep.planning.version import Version
 
 _TLS_MODES = {
     None: None,
@@ -35,9 +35,12 @@ class Texts:
     down: str | None
 
 
-def needs_text(member: Member, known: Version | None) -> bool:
-    """Tell whether the run needs the texts: whatever the status does not believe to be in the database."""
-    return member.fact.version is None or known is None or known == BASE or member.fact.version > known
+def is_settled(fact: MigrationFact, up: str, down: str, settled: frozenset[bytes]) -> bool:
+    """Tell whether the database is known to have these very texts, so that the run need not be given them.
+
+    Not by its version: a version below the database's may be new (outOfOrder).
+    """
+    return fact.version is not None and tag(SetMember(fact.name, fact.version, up, down)) in settled
 
 
 def _limit(duration: str | None) -> int | None:
@@ -85,7 +88,8 @@ def _database(spec: SchemaVersionSpec) -> wire.DatabaseOrder:
 def make_order(
     fact: SchemaVersionFact,
     spec: SchemaVersionSpec,
-    run_input: RunInput,
+    *,
+    job: str,
     attempt: int,
     target: Version,
     texts: Iterable[Texts],
@@ -97,7 +101,7 @@ def make_order(
         line=fact.line,
         # Resolved: a Migration that arrives during the run is another input.
         target=target.text,
-        job=job_name(fact, run_input, attempt),
+        job=job,
         attempt=attempt,
         owner=wire.Owner(cluster=cluster, namespace=fact.namespace, name=fact.name, uid=fact.uid),
         database=_database(spec),

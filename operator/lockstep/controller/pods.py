@@ -96,34 +96,40 @@ def verdict(job: JobFact, pods: Sequence[PodFact], said: Result | None = None) -
         said: a result found in the log of the last pod whose termination message held none.
     """
     alive = [pod for pod in pods if not pod.terminal]
-    ended = [pod for pod in pods if pod.terminal]
     if alive:
-        pod = alive[-1]
-        if pod.started:
-            return Verdict(Phase.RUNNING, pod=pod.name)
-        reason, message = hold_up(pod) or (None, "")
-        return Verdict(Phase.PENDING, reason=reason, message=message, pod=pod.name)
-    results = [(pod, found) for pod in ended if (found := decode_result(pod.exit_message)) is not None]
-    if ended and not results and said is not None:
-        results = [(ended[-1], said)]
-    if results and results[-1][0] is ended[-1]:
-        pod, result = results[-1]
+        return _alive(alive[-1])
+    if not pods:
+        return _without_pods(job)
+    last = pods[-1]
+    result = decode_result(last.exit_message) or said
+    interrupted = result is None or result.reason in INTERRUPTIONS
+    if last.disrupted and interrupted and not job.ended and not job.deleting:
         # The Job itself replaces an evicted pod: its interruption is not the end.
-        if not (pod.disrupted and result.reason in INTERRUPTIONS and not job.ended and not job.deleting):
-            return _end_of(pod, result)
-        return Verdict(Phase.PENDING, message=f"pod {pod.name} was evicted; waiting for its replacement")
-    if job.ended == "Failed" and job.ended_reason == "DeadlineExceeded":
+        return Verdict(Phase.PENDING, message=f"pod {last.name} was evicted; waiting for its replacement")
+    if result is None and _job_is_late(job):
+        return _without_pods(job)
+    return _end_of(last, result)
+
+
+def _alive(pod: PodFact) -> Verdict:
+    if pod.started:
+        return Verdict(Phase.RUNNING, pod=pod.name)
+    reason, message = hold_up(pod) or (None, "")
+    return Verdict(Phase.PENDING, reason=reason, message=message, pod=pod.name)
+
+
+def _job_is_late(job: JobFact) -> bool:
+    return job.ended == "Failed" and job.ended_reason == "DeadlineExceeded"
+
+
+def _without_pods(job: JobFact) -> Verdict:
+    """Judge a Job by its own conditions."""
+    if _job_is_late(job):
         message = f"Job {job.name} did not end in time: raise spec.execution.deadline, or find out what it waits for"
         return Verdict(Phase.ENDED, None, Reason.DEADLINE_EXCEEDED, message)
-    if ended:
-        if ended[-1].disrupted and not job.ended and not job.deleting:
-            return Verdict(Phase.PENDING, message=f"pod {ended[-1].name} was evicted; waiting for its replacement")
-        return _end_of(ended[-1], None)
     if job.ended:
-        message = _one_line(
-            f"Job {job.name} ended ({job.ended_reason or job.ended}) and its pod is gone with its result"
-        )
-        return Verdict(Phase.ENDED, None, Reason.POD_LOST, message, counts=False)
+        message = f"Job {job.name} ended ({job.ended_reason or job.ended}) and its pod is gone with its result"
+        return Verdict(Phase.ENDED, None, Reason.POD_LOST, _one_line(message), counts=False)
     return Verdict(Phase.PENDING)
 
 

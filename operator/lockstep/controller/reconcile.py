@@ -9,10 +9,10 @@ from lockstep.api import names
 from lockstep.api.migration import MigrationStatus
 from lockstep.api.reasons import Reason, Severity
 from lockstep.controller import metrics
-from lockstep.controller.cache import Cache
+from lockstep.controller.cache import Cache, Line
 from lockstep.controller.clock import Clock
 from lockstep.controller.decide import migration, schemaversion
-from lockstep.controller.events import Announcer
+from lockstep.controller.events import About, Announcer
 from lockstep.controller.facts import (
     MigrationFact,
     SchemaVersionFact,
@@ -21,7 +21,7 @@ from lockstep.controller.facts import (
     schema_version_fact,
 )
 from lockstep.controller.gather import Gatherer, Memory
-from lockstep.controller.keys import Key, affected_by_schema_version
+from lockstep.controller.keys import Key, affected_by_schema_version, schema_version_key
 from lockstep.controller.kube import (
     JOBS,
     MIGRATIONS,
@@ -100,7 +100,7 @@ class Reconciler:
         if decision.stop is not None:
             job = decision.stop
             log.info("run stopped", key=str(key), job=job.name, reason=decision.reason.value)
-            await self.kube.delete(JOBS, job.namespace, job.name, job.uid, "Foreground")
+            await self.kube.delete(JOBS, job.namespace, job.name, uid=job.uid, propagation="Foreground")
         self._remember(key, decision.reason, s.fact.generation)
         if decision.status is not None:
             patch = merge_patch(dump(s.before), dump(decision.status))
@@ -116,9 +116,8 @@ class Reconciler:
                 )
                 self._count(s, decision)
         if decision.announce:
-            await self.announcer.post(
-                names.SCHEMA_VERSION, fact.namespace, fact.name, fact.uid, decision.reason, decision.message
-            )
+            about = About(names.SCHEMA_VERSION, fact.namespace, fact.name, fact.uid)
+            await self.announcer.post(about, decision.reason, decision.message)
         for job in decision.retire:
             await self._retire(job.namespace, job.name)
         if decision.again is not None:
@@ -129,6 +128,8 @@ class Reconciler:
         """Keep since when it waits; another spec starts anew."""
         if reason.severity is Severity.WAITING:
             self.memory.seconds(key, "waiting", generation)
+        elif reason.severity is Severity.OK:
+            self.memory.forget(key)
         elif reason is not Reason.SETTLING:
             self.memory.forget(key, "waiting")
 
@@ -176,6 +177,10 @@ class Reconciler:
             for key in affected_by_schema_version(self.cache, old, new):
                 self.queue.add(key)
 
+    def _wake_consumers(self, fact: MigrationFact) -> None:
+        for each in self.cache.consumers(Line(fact.namespace, fact.line)):
+            self.queue.add(schema_version_key(each.namespace, each.name))
+
     async def _migration(self, key: Key) -> None:
         for _ in range(ROUNDS):
             s = await self.gatherer.migration(key)
@@ -191,11 +196,13 @@ class Reconciler:
                 if patch:
                     if not await self._write(key, MIGRATIONS, fact.resource_version, patch):
                         continue
+                    if "checksum" in patch:
+                        # A text that was missing has come, or changed in its ConfigMap: no watch tells.
+                        self._wake_consumers(fact)
                     log.info("migration", key=str(key), reason=decision.reason.value, applied=decision.status.applied)
             if decision.announce:
-                await self.announcer.post(
-                    names.MIGRATION, fact.namespace, fact.name, fact.uid, decision.reason, decision.message
-                )
+                about = About(names.MIGRATION, fact.namespace, fact.name, fact.uid)
+                await self.announcer.post(about, decision.reason, decision.message)
             if decision.again is not None:
                 self.queue.add_after(key, decision.again)
             return

@@ -13,7 +13,7 @@ from lockstep.planning.checksum import checksum
 
 FRESH_SECONDS: Final = 300.0
 """How long a checksum is believed: ConfigMaps are not watched, and are read again before each run."""
-MISSING_SECONDS: Final = 4.0
+MISSING_SECONDS: Final = 1.0
 """How long the absence of one is believed."""
 
 

@@ -19,7 +19,8 @@ from lockstep.controller.facts import (
     schema_version_fact,
 )
 from lockstep.controller.gather import Gatherer
-from lockstep.controller.jobs import render_job, render_shards
+from lockstep.controller.inputs import unpack_tags
+from lockstep.controller.jobs import job_name, render_job, render_shards
 from lockstep.controller.keys import Key
 from lockstep.controller.kube import (
     CONFIG_MAPS,
@@ -34,7 +35,7 @@ from lockstep.controller.kube import (
     Object,
     ServerBusyError,
 )
-from lockstep.controller.order import Texts, make_order, needs_text
+from lockstep.controller.order import Texts, is_settled, make_order
 from lockstep.controller.pods import rejection
 from lockstep.controller.settings import Settings
 from lockstep.controller.snapshot import Member, SchemaVersionSnapshot
@@ -46,6 +47,10 @@ from lockstep.planning.wire import pack
 log = structlog.get_logger("lockstep.run")
 ANNOTATION_BUNDLE = "lockstep.dev/bundle"
 """On Jobs: hash of the bundle, so that a Job whose maker died is finished with the very same one."""
+
+
+FOREIGN_SECONDS = 10.0
+"""How long a suspended Job of another version's making is left to its maker."""
 
 
 class OutdatedError(Exception):
@@ -84,12 +89,28 @@ class Starter:
         if s is None or decide(s).start != wanted or s.fact.spec is None:
             raise OutdatedError
         texts = await self._texts(s, wanted.target, specs)
-        order = make_order(s.fact, s.fact.spec, wanted.input, wanted.attempt, wanted.target, texts, self.cluster)
+        order = make_order(
+            s.fact,
+            s.fact.spec,
+            job=job_name(s.fact, wanted.input, wanted.attempt),
+            attempt=wanted.attempt,
+            target=wanted.target,
+            texts=texts,
+            cluster=self.cluster,
+        )
         shards = pack(order)
-        body = render_job(s.fact, s.fact.spec, self.settings, wanted.input, wanted.attempt, wanted.target, len(shards))
+        body = render_job(
+            s.fact,
+            s.fact.spec,
+            self.settings,
+            run_input=wanted.input,
+            attempt=wanted.attempt,
+            target=wanted.target,
+            shards=len(shards),
+        )
         body["metadata"]["annotations"][ANNOTATION_BUNDLE] = hashlib.sha256(b"".join(shards)).hexdigest()
         try:
-            job, made = await self._job(s.fact, body)
+            job, made = await self._job(key, s.fact, body)
             if job.suspended and not job.deleting:
                 await self._bundle(s.fact, job, shards)
                 patched = await self.kube.patch(JOBS, job.namespace, job.name, {"spec": {"suspend": False}})
@@ -114,7 +135,7 @@ class Starter:
             raise OutdatedError from None
         self.cache.put(fact)
         line = Line(fact.namespace, fact.line)
-        known = fact.version
+        settled = unpack_tags(fact.status.settled)
         specs: dict[str, Object] = {}
         selector = f"spec.schema={fact.line}"
         live: set[Name] = set()
@@ -123,10 +144,9 @@ class Starter:
                 migration = migration_fact(raw)
                 self.cache.put(migration)
                 live.add(Name(migration.namespace, migration.name))
-                # Texts that the database has are let go at once: a line may have megabytes of them.
-                if migration.version is None or known is None or migration.version > known:
-                    specs[migration.name] = raw["spec"]
-                else:
+                specs[migration.name] = raw["spec"]
+                if migration.up is not None and is_settled(migration, migration.up, migration.down, settled):
+                    # Texts that the database has are let go at once: a line may have megabytes of them.
                     specs[migration.name] = {k: v for k, v in raw["spec"].items() if k not in ("up", "down")}
         for gone in self.cache.members(line):
             name = Name(gone.namespace, gone.name)
@@ -136,6 +156,7 @@ class Starter:
 
     async def _texts(self, s: SchemaVersionSnapshot, target: Version, specs: dict[str, Object]) -> list[Texts]:
         texts = []
+        settled = unpack_tags(s.fact.status.settled)
         for member in s.members:
             version = member.fact.version
             if member.up is None or (version is not None and version > target):
@@ -143,7 +164,7 @@ class Starter:
             raw: dict[str, Any] | None = specs.get(member.fact.name)
             if raw is None:
                 raise OutdatedError
-            wanted = needs_text(member, s.fact.version)
+            wanted = not is_settled(member.fact, member.up, member.down, settled)
             # What is missing here was let go above.
             spec = MigrationSpec.model_validate(raw)
             up = await self._text(s, member, spec.up, up=True) if wanted else None
@@ -171,7 +192,7 @@ class Starter:
             raise OutdatedError
         return text
 
-    async def _job(self, fact: SchemaVersionFact, body: Object) -> tuple[JobFact, bool]:
+    async def _job(self, key: Key, fact: SchemaVersionFact, body: Object) -> tuple[JobFact, bool]:
         """Create a Job, or find the one that an earlier try created; tell whether it is new."""
         try:
             made = job_fact(await self.kube.create(JOBS, fact.namespace, body))
@@ -190,10 +211,18 @@ class Starter:
             raise RejectedError(Reason.POD_REJECTED, message)
         self.cache.put(found)
         bundle = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_BUNDLE)
-        if found.suspended and bundle != body["metadata"]["annotations"][ANNOTATION_BUNDLE]:
-            # It never ran: its maker died, and another version of Lockstep packs differently.
-            await self.kube.delete(JOBS, fact.namespace, name, found.uid, "Background")
-            raise ServerBusyError(0, "Outdated", f"Job {name} was never started and is made anew")
+        if found.suspended and not found.deleting and bundle != body["metadata"]["annotations"][ANNOTATION_BUNDLE]:
+            # Another version of Lockstep packs differently: its maker finishes it, or has died.
+            if self.gatherer.memory.seconds(key, "unfinished", found.uid) > FOREIGN_SECONDS:
+                await self.kube.delete(
+                    JOBS,
+                    fact.namespace,
+                    name,
+                    uid=found.uid,
+                    resource_version=found.resource_version,
+                    propagation="Background",
+                )
+            raise ServerBusyError(0, "Outdated", f"Job {name} is another version's and was never started")
         return found, False
 
     async def _bundle(self, fact: SchemaVersionFact, job: JobFact, shards: list[bytes]) -> None:

@@ -14,7 +14,8 @@ from lockstep.planning.checksum import ABSENT
 
 PROGRESS_DEADLINE: Final = 120.0
 """Seconds after which a missing source counts as Stalled (a Migration has no progressDeadline of its own)."""
-SOURCE_AGAIN: Final = 5.0
+SOURCE_AGAIN: Final = 2.0
+"""Seconds after which a missing source is looked for again; longer the longer it is missing."""
 SOURCE_AGAIN_MAX: Final = 300.0
 
 

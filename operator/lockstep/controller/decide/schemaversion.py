@@ -61,6 +61,7 @@ class _State:
     message: str
     again: float | None = None
     stop: JobFact | None = None
+    """A Job to delete."""
     start: Start | None = None
     quiet: bool = False
     """Whether it is too short-lived to be written."""
@@ -124,22 +125,29 @@ def _is_permanent(wanted: Want) -> bool:
 
 
 def _under_way(status: SchemaVersionStatus, wanted: Want, active: RunView, s: SchemaVersionSnapshot) -> _State:
+    """Say how a run under way stands, and end it if something else is wanted."""
     job, said = active.job, active.verdict
     if job.deleting:
-        return _State(Reason.RUNNING, f"Job {job.name} is stopping at a boundary", again=WATCH_AGAIN)
+        return _State(Reason.RUNNING, f"Job {job.name} is stopping at a boundary", WATCH_AGAIN)
     if _must_stop(wanted, active):
         return _State(Reason.RUNNING, f"Job {job.name} is stopped since what is wanted changed", WATCH_AGAIN, stop=job)
+    reason, message = _of_run(status, active)
     if isinstance(wanted, Blocked) and _is_permanent(wanted):
-        return _State(wanted.reason, f"{wanted.message} (Job {job.name} still runs)", WATCH_AGAIN)
-    if said.reason is not None:
-        return _State(said.reason, said.message, again=WATCH_AGAIN)
+        reason, message = wanted.reason, f"{wanted.message} (Job {job.name} still runs)"
+    return _State(reason, message, PENDING_AGAIN if said.phase is Phase.PENDING else WATCH_AGAIN)
+
+
+def _of_run(status: SchemaVersionStatus, active: RunView) -> tuple[Reason, str]:
+    job, said = active.job, active.verdict
     failing = _last_failure(status, job)
+    if said.reason is not None:
+        return said.reason, said.message
     if failing is not None and not _moves(active.progress):
         # The next attempt at what fails is no news: no flapping between two reasons.
-        return _State(failing, status.last_error or "", again=WATCH_AGAIN)
+        return failing, status.last_error or ""
     if said.phase is Phase.PENDING:
-        return _State(Reason.RUNNING, said.message or f"Job {job.name} is starting", again=PENDING_AGAIN)
-    return _State(Reason.RUNNING, _progress_message(active), again=WATCH_AGAIN)
+        return Reason.RUNNING, said.message or f"Job {job.name} is starting"
+    return Reason.RUNNING, _progress_message(active)
 
 
 def _moves(progress: Progress | None) -> bool:
@@ -182,34 +190,41 @@ def _must_stop(wanted: Want, active: RunView) -> bool:
 def _run(status: SchemaVersionStatus, wanted: Ready, unfinished: JobFact | None, s: SchemaVersionSnapshot) -> _State:
     """Start a run, or say why not yet."""
     if unfinished is not None:
-        doing = RunInput.parse(unfinished.input)
-        if doing != wanted.input:
-            return _State(
-                Reason.STARTING, f"Job {unfinished.name} was never started and is outdated", 1.0, stop=unfinished
-            )
-        start = Start(wanted.input, unfinished.attempt, wanted.target)
-        return _State(Reason.STARTING, f"starting the run to version {wanted.target}", start=start)
+        if RunInput.parse(unfinished.input) != wanted.input:
+            return _State(Reason.STARTING, f"Job {unfinished.name} was never started and is outdated", 1.0, unfinished)
+        return _start(wanted, unfinished.attempt)
     if s.pods_left:
-        return _State(Reason.RUNNING, f"waiting for pod {s.pods_left[0]} of an earlier run to end", again=WATCH_AGAIN)
-    run = status.run
-    last = RunInput.parse(run.input) if run is not None else None
-    attempts = [view.job.attempt for view in s.runs if RunInput.parse(view.job.input) == wanted.input]
-    if run is not None and last is not None and last.same_work(wanted.input):
-        attempts.append(run.attempt)
-        changed = last.execution != wanted.input.execution
-        reason = _reason_of(run.reason)
-        if run.outcome in ("Permanent", "Person") and not changed:
-            return _State(reason, status.last_error or "")
-        if run.outcome == "Retryable" and not changed:
-            left = retry_delay(s.limits, run) - (s.since_failure or 0.0)
-            if left > 0:
-                return _State(reason, status.last_error or "", again=left)
+        return _State(Reason.RUNNING, f"waiting for pod {s.pods_left[0]} of an earlier run to end", WATCH_AGAIN)
     if s.rejected is not None:
         reason, message = s.rejected
         return _State(reason, message, again=min(s.limits.backoff_max, max(s.limits.backoff, s.waited / 2)))
-    start = Start(wanted.input, max(attempts, default=0) + 1, wanted.target)
-    if run is not None and run.failures and last is not None and last.same_work(wanted.input):
-        return _State(_reason_of(run.reason), status.last_error or "", start=start)
+    run = status.run
+    if run is not None and RunInput.parse(run.input).same_work(wanted.input):
+        return _again(run, status, wanted, s)
+    return _start(wanted, _next_attempt(wanted, s))
+
+
+def _again(run: Run, status: SchemaVersionStatus, wanted: Ready, s: SchemaVersionSnapshot) -> _State:
+    """Say whether, and when, what was tried already is tried again."""
+    reason, error = _reason_of(run.reason), status.last_error or ""
+    # Other limits are a reason to try at once.
+    if RunInput.parse(run.input) == wanted.input:
+        if run.outcome in ("Permanent", "Person"):
+            return _State(reason, error)
+        left = retry_delay(s.limits, run) - (s.since_failure or 0.0)
+        if run.outcome == "Retryable" and left > 0:
+            return _State(reason, error, again=left)
+    return _start(wanted, max(run.attempt + 1, _next_attempt(wanted, s)))
+
+
+def _next_attempt(wanted: Ready, s: SchemaVersionSnapshot) -> int:
+    """Return the number of a new attempt: no Job that still exists has it."""
+    made = (view.job for view in s.runs)
+    return max((job.attempt for job in made if RunInput.parse(job.input) == wanted.input), default=0) + 1
+
+
+def _start(wanted: Ready, attempt: int) -> _State:
+    start = Start(wanted.input, attempt, wanted.target)
     return _State(Reason.STARTING, f"starting the run to version {wanted.target}", start=start)
 
 

@@ -165,7 +165,7 @@ def _towards(
             above,
             again=s.limits.settle - s.quiet,
         )
-    if target != BASE and target != known and not any(m.fact.version == target for m in relevant):
+    if target not in (BASE, known) and not any(m.fact.version == target for m in relevant):
         return Blocked(
             Reason.TARGET_NOT_FOUND,
             f"no Migration of schema {s.fact.line!r} in this namespace has version {target}: create it, "
@@ -173,6 +173,29 @@ def _towards(
             target,
             above,
         )
+    if (blocked := _unusable(s, relevant, to_run, target, above)) is not None:
+        return blocked
+    if (blocked := _requirements(s, target, above, to_run)) is not None:
+        return blocked
+    usable = tuple(m for m in relevant if m.up is not None and m.problem is None)
+    made = run_input(s.fact.line, target, spec, s.fact.retry, _hashed(usable))
+    pending = tuple(m for m in usable if _is_pending(s, m) and m.fact.version is not None)
+    return Ready(target, made, usable, pending)
+
+
+def _source_again(s: SchemaVersionSnapshot) -> float:
+    """Return when to look again for a text in a ConfigMap: nothing tells that it has come."""
+    return min(300.0, max(s.limits.backoff, s.waited / 2))
+
+
+def _unusable(
+    s: SchemaVersionSnapshot,
+    relevant: tuple[Member, ...],
+    to_run: tuple[Member, ...],
+    target: Version,
+    above: tuple[Member, ...],
+) -> Blocked | None:
+    """Return which Migration cannot be run as it is."""
     for member in to_run:
         if member.fact.unsupported:
             message = f"Migration {member.fact.label} has {member.fact.unsupported}, which is not supported yet"
@@ -181,13 +204,9 @@ def _towards(
     needed = {m.fact.name for m in to_run}
     for member in relevant:
         if member.problem is not None and (member.fact.name in needed or member.fact.problem):
-            return Blocked(member.problem, member.message, target, above)
-    if (blocked := _requirements(s, target, above, to_run)) is not None:
-        return blocked
-    usable = tuple(m for m in relevant if m.up is not None and m.problem is None)
-    made = run_input(s.fact.line, target, spec, s.fact.retry, _hashed(usable))
-    pending = tuple(m for m in usable if _is_pending(s, m) and m.fact.version is not None)
-    return Ready(target, made, usable, pending)
+            # Its own status has the finer reason.
+            return Blocked(Reason.INVALID_MIGRATION, member.message, target, above, again=_source_again(s))
+    return None
 
 
 def _requirements(
@@ -224,4 +243,5 @@ def _wait_for_digest(
     parts += [member.message for member in unread[:FEW]]
     if len(parts) == 1:
         parts.append("Migrations are missing, changed or too many: apply the set that the digest was made of")
-    return Blocked(Reason.WAITING_FOR_MIGRATIONS, "; ".join(parts), target)
+    again = _source_again(s) if unread else None
+    return Blocked(Reason.WAITING_FOR_MIGRATIONS, "; ".join(parts), target, again=again)

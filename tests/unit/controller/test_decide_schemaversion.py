@@ -1,0 +1,610 @@
+"""Every state of a SchemaVersion: its reason, what is done about it, and what kstatus makes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from lockstep.api.reasons import Reason
+from lockstep.controller.decide.schemaversion import Decision, decide
+from lockstep.controller.facts import SchemaVersionFact, schema_version_fact
+from lockstep.controller.inputs import RunInput
+from lockstep.controller.snapshot import LineView, Member, SchemaVersionSnapshot
+from lockstep.planning.digest import set_digest
+from lockstep.planning.wire import ErrorDetail, LedgerMark, Progress, Result, StepDone
+from support.controller import (
+    a_job,
+    a_member,
+    a_migration,
+    a_pod,
+    a_run,
+    a_schema_version,
+    as_status,
+    ended,
+    kstatus,
+    schema_version,
+    snapshot,
+)
+
+ONE, TWO = a_member("one", "1"), a_member("two", "2")
+DONE = Result(Reason.UP_TO_DATE, "there", version="2", applied=2, ledger=LedgerMark("u", 2, "h"))
+UNREACHABLE = Result(Reason.UNREACHABLE, "cannot reach db:5432: connection refused")
+FAILED = Result(
+    Reason.STATEMENT_FAILED,
+    'relation "x" does not exist',
+    version="1",
+    error=ErrorDetail("2", 3, 7, "42P01"),
+    steps=(StepDone("one", "1", "up", 5, "2026-07-01T11:59:30Z"),),
+)
+RUNNING: dict[str, Any] = {"running": {}}
+
+
+def wanted_input(fact: SchemaVersionFact, *members: Member) -> RunInput:
+    """Return the input that the operator would start now."""
+    start = decide(snapshot(fact, *members)).start
+    assert start is not None
+    return start.input
+
+
+def fresh(**spec: Any) -> SchemaVersionFact:
+    return a_schema_version(**spec)
+
+
+def after(s: SchemaVersionSnapshot) -> SchemaVersionFact:
+    """Return the SchemaVersion once what is decided about it is written."""
+    decision = decide(s)
+    assert decision.status is not None
+    raw_spec = s.fact.spec.model_dump(by_alias=True, exclude_none=True, mode="json") if s.fact.spec else {}
+    raw = schema_version(s.fact.name, as_status(decision.status), s.fact.generation, s.fact.retry, **raw_spec)
+    return schema_version_fact(raw)
+
+
+def finished(result: Result, *members: Member, fact: SchemaVersionFact | None = None) -> SchemaVersionSnapshot:
+    """Return the snapshot in which the run for what is wanted has just ended with this result."""
+    fact = fact or fresh()
+    members = members or (ONE, TWO)
+    job = a_job("orders-x-1", str(wanted_input(fact, *members)))
+    return snapshot(fact, *members, runs=(a_run(job, a_pod("p", job, ended(result))),))
+
+
+def up_to_date(**spec: Any) -> SchemaVersionFact:
+    return after(finished(DONE, fact=fresh(**spec)))
+
+
+def failed(result: Result = UNREACHABLE) -> SchemaVersionFact:
+    return after(finished(result))
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    make: Callable[[], SchemaVersionSnapshot]
+    reason: Reason
+    status: str | None
+    """What kstatus says once it is written; None: nothing is written."""
+    says: str = ""
+    starts: bool = False
+    stops: bool = False
+    again: bool = False
+
+
+def under_way(*pods: Any, **more: Any) -> SchemaVersionSnapshot:
+    fact = fresh()
+    job = a_job("orders-x-1", str(wanted_input(fact, ONE, TWO)), **more)
+    return snapshot(fact, ONE, TWO, runs=(a_run(job, *(a_pod(f"p{i}", job, **pod) for i, pod in enumerate(pods))),))
+
+
+def other_line(version: str | None, *migrations: Any) -> LineView:
+    status = {"observedGeneration": 1, **({"version": version} if version else {})}
+    return LineView(tuple(migrations), (a_schema_version("auth", status),))
+
+
+NEEDY = a_member("needy", "1", requires=[{"schema": "auth", "version": "2"}])
+NEEDED = a_migration("a2", "2", "auth")
+
+
+def needing(line: LineView | None) -> SchemaVersionSnapshot:
+    lines = {"orders": LineView((NEEDY.fact,), (fresh(),)), **({"auth": line} if line else {})}
+    return snapshot(fresh(), NEEDY, lines=lines)
+
+
+def circle() -> SchemaVersionSnapshot:
+    back = a_migration("a2", "2", "auth", requires=[{"schema": "orders", "version": "1"}])
+    return needing(other_line(None, back))
+
+
+def stopped_by_target() -> SchemaVersionSnapshot:
+    s = under_way({"state": RUNNING, "phase": "Running"})
+    return replace(s, fact=fresh(version="1"))
+
+
+CASES = [
+    # The spec.
+    Case("invalid", lambda: snapshot(fresh(version="x")), Reason.INVALID_SPEC, "Failed", "spec.version"),
+    *[
+        Case(
+            f"not yet: {field}",
+            lambda f=field, v=value: snapshot(fresh(**{f: v}), ONE),
+            Reason.NOT_SUPPORTED_YET,
+            "Failed",
+            field,
+        )  # type: ignore[misc]
+        for field, value in {
+            "approval": "Manual",
+            "adopt": {"history": "flyway"},
+            "baseline": "1",
+            "drift": "Block",
+            "driftCheck": "1h",
+        }.items()
+    ],
+    Case(
+        "another engine",
+        lambda: snapshot(fresh(database={"secretRef": {"name": "d"}, "engine": "mysql"}), ONE),
+        Reason.NOT_SUPPORTED_YET,
+        "Failed",
+        "mysql",
+    ),
+    Case("being deleted", lambda: snapshot(replace(fresh(), deleting=True), ONE), Reason.SUSPENDED, None),
+    # The set.
+    Case("settling", lambda: snapshot(fresh(), ONE, quiet=0.2), Reason.SETTLING, None, again=True),
+    Case("ready to run", lambda: snapshot(fresh(), ONE, TWO), Reason.STARTING, None, starts=True),
+    Case("an empty line", lambda: snapshot(fresh()), Reason.STARTING, None, starts=True),
+    Case(
+        "target missing",
+        lambda: snapshot(fresh(version="3"), ONE),
+        Reason.TARGET_NOT_FOUND,
+        "InProgress",
+        "3",
+        again=True,
+    ),
+    Case(
+        "target missing for long",
+        lambda: snapshot(after(snapshot(fresh(version="3"), ONE)), ONE, waited=121.0),
+        Reason.TARGET_NOT_FOUND,
+        "Failed",
+    ),
+    Case(
+        "duplicates",
+        lambda: snapshot(fresh(), ONE, a_member("uno", "1.0")),
+        Reason.DUPLICATE_VERSION,
+        "Failed",
+        "one, uno",
+    ),
+    Case(
+        "duplicates above the target",
+        lambda: snapshot(fresh(version="1"), ONE, TWO, a_member("deux", "2.0")),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "digest not there",
+        lambda: snapshot(fresh(version="2", migrations={"digest": "sha256:" + "0" * 64}), ONE),
+        Reason.WAITING_FOR_MIGRATIONS,
+        "InProgress",
+        "version 2 is missing",
+        again=True,
+    ),
+    Case(
+        "digest there, whatever has just changed",
+        lambda: snapshot(fresh(migrations={"digest": set_digest([ONE.as_set_member()], None)}), ONE, quiet=0.0),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "a framework",
+        lambda: snapshot(fresh(), a_member("rails", "1", up=None, framework={"name": "rails", "image": "i"})),
+        Reason.NOT_SUPPORTED_YET,
+        "Failed",
+        "rails",
+    ),
+    Case(
+        "transaction Never",
+        lambda: snapshot(fresh(), a_member("never", "1", transaction="Never")),
+        Reason.NOT_SUPPORTED_YET,
+        "Failed",
+        "never",
+    ),
+    Case(
+        "an unreadable source",
+        lambda: snapshot(fresh(), a_member("m", "1", up=None, upFrom={"configMapKeyRef": {"name": "c", "key": "k"}})),
+        Reason.INVALID_MIGRATION,
+        "InProgress",
+        "ConfigMap 'c'",
+        again=True,
+    ),
+    Case(
+        "an invalid Migration",
+        lambda: snapshot(fresh(), a_member("m", "1", lockTimeout="x")),
+        Reason.INVALID_MIGRATION,
+        "InProgress",
+        "m",
+    ),
+    # Requirements.
+    Case("no such line", lambda: needing(None), Reason.REQUIREMENT_NOT_MET, "InProgress", "create it", again=True),
+    Case("line behind", lambda: needing(other_line("1", NEEDED)), Reason.REQUIREMENT_NOT_MET, "InProgress", "is at 1"),
+    Case(
+        "line without that version",
+        lambda: needing(other_line("1")),
+        Reason.REQUIREMENT_NOT_MET,
+        "InProgress",
+        "create it",
+    ),
+    Case(
+        "line silent", lambda: needing(other_line(None, NEEDED)), Reason.REQUIREMENT_NOT_MET, "InProgress", "not said"
+    ),
+    Case("line there", lambda: needing(other_line("2.0")), Reason.STARTING, None, starts=True),
+    Case("circle", circle, Reason.CIRCULAR_REQUIREMENT, "Failed", "orders 1 -> auth 2 -> orders 1"),
+    # The run.
+    Case("suspended Job", lambda: under_way(spec={"suspend": True}), Reason.STARTING, None, starts=True),
+    Case("no pod yet", under_way, Reason.RUNNING, "InProgress", "starting", again=True),
+    Case(
+        "running", lambda: under_way({"state": RUNNING, "phase": "Running"}), Reason.RUNNING, "InProgress", again=True
+    ),
+    Case(
+        "image",
+        lambda: under_way({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}),
+        Reason.IMAGE_PULL_FAILED,
+        "InProgress",
+        "no such image",
+        again=True,
+    ),
+    Case(
+        "container rejected",
+        lambda: under_way({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "runs as root"}}}),
+        Reason.POD_REJECTED,
+        "InProgress",
+        "runs as root",
+    ),
+    Case(
+        "unschedulable",
+        lambda: under_way(
+            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1"}]}
+        ),
+        Reason.UNSCHEDULABLE,
+        "InProgress",
+        "0/1",
+    ),
+    Case("target changed in mid-run", stopped_by_target, Reason.RUNNING, "InProgress", "changed", stops=True),
+    Case(
+        "stopping",
+        lambda: under_way({"state": RUNNING}, metadata={"deletionTimestamp": "2026-07-01T12:00:00Z"}),
+        Reason.RUNNING,
+        "InProgress",
+        "boundary",
+        again=True,
+    ),
+    Case(
+        "pod of a stopped run still there",
+        lambda: snapshot(fresh(), ONE, TWO, pods_left=("p",)),
+        Reason.RUNNING,
+        "InProgress",
+        "waiting for pod p",
+        again=True,
+    ),
+    Case(
+        "invalid while running",
+        lambda: replace(under_way({"state": RUNNING}), fact=fresh(approval="Manual")),
+        Reason.NOT_SUPPORTED_YET,
+        "Failed",
+        "still runs",
+    ),
+    Case(
+        "set incomplete while running: it goes on",
+        lambda: replace(under_way({"state": RUNNING}), members=(ONE, TWO, a_member("x", "3", transaction="Never"))),
+        Reason.NOT_SUPPORTED_YET,
+        "Failed",
+        "still runs",
+    ),
+    Case(
+        "quota",
+        lambda: snapshot(fresh(), ONE, rejected=(Reason.QUOTA_EXCEEDED, "pods")),
+        Reason.QUOTA_EXCEEDED,
+        "InProgress",
+        again=True,
+    ),
+    # Its end.
+    Case("done", lambda: finished(DONE), Reason.UP_TO_DATE, "Current", "version 2"),
+    Case("unreachable", lambda: finished(UNREACHABLE), Reason.UNREACHABLE, "InProgress", "refused", again=True),
+    Case(
+        "unreachable for long",
+        lambda: snapshot(failed(), ONE, TWO, since_failure=1.0, waited=121.0),
+        Reason.UNREACHABLE,
+        "Failed",
+        again=True,
+    ),
+    Case("retry due", lambda: snapshot(failed(), ONE, TWO, since_failure=9.0), Reason.STARTING, None, starts=True),
+    Case(
+        "SQL failed",
+        lambda: finished(FAILED),
+        Reason.STATEMENT_FAILED,
+        "Failed",
+        "SQLSTATE 42P01, version 2, statement 3, line 7",
+    ),
+    Case("a person", lambda: finished(Result(Reason.LEDGER_BEHIND, "rewound")), Reason.LEDGER_BEHIND, "Failed"),
+    Case(
+        "permanent stays",
+        lambda: snapshot(failed(FAILED), ONE, TWO, since_failure=1e9),
+        Reason.STATEMENT_FAILED,
+        "Failed",
+    ),
+    Case(
+        "permanent, then its text changed",
+        lambda: snapshot(failed(FAILED), ONE, a_member("two", "2", up="CREATE TABLE better ()")),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "permanent, then a retry token",
+        lambda: snapshot(replace(failed(FAILED), retry="again"), ONE, TWO),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "out of memory",
+        lambda: under_way({"state": ended(None, 137, "OOMKilled")}),
+        Reason.OUT_OF_MEMORY,
+        "InProgress",
+        "limits.memory",
+    ),
+    Case(
+        "pod's deadline",
+        lambda: under_way({"state": ended(None, 137, "Error"), "reason": "DeadlineExceeded"}),
+        Reason.DEADLINE_EXCEEDED,
+        "InProgress",
+    ),
+    Case(
+        "Job's deadline",
+        lambda: under_way(status={"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}),
+        Reason.DEADLINE_EXCEEDED,
+        "InProgress",
+    ),
+    Case(
+        "runner crashed",
+        lambda: under_way({"state": ended("Traceback", 1, "Error")}),
+        Reason.RUNNER_FAILED,
+        "InProgress",
+        "Traceback",
+    ),
+    Case(
+        "pod taken away",
+        lambda: under_way({"state": ended(None, 137, "Error"), "deleting": True}),
+        Reason.POD_LOST,
+        "InProgress",
+    ),
+    Case(
+        "pod gone with its result",
+        lambda: under_way(status={"conditions": [{"type": "Complete", "status": "True"}]}),
+        Reason.POD_LOST,
+        "InProgress",
+    ),
+    Case(
+        "evicted: the Job replaces the pod",
+        lambda: under_way(
+            {"state": ended(None, 137, "Error"), "conditions": [{"type": "DisruptionTarget", "status": "True"}]}
+        ),
+        Reason.RUNNING,
+        "InProgress",
+        "replacement",
+    ),
+    Case(
+        "Job gone",
+        lambda: snapshot(after(under_way({"state": RUNNING})), ONE, TWO, run_is_gone=True),
+        Reason.POD_LOST,
+        "InProgress",
+        "ledger",
+        again=True,
+    ),
+    # Afterwards.
+    Case("steady", lambda: snapshot(up_to_date(), ONE, TWO), Reason.UP_TO_DATE, "Current"),
+    Case("one taken away", lambda: snapshot(up_to_date(), TWO), Reason.UP_TO_DATE, "Current"),
+    Case("all taken away", lambda: snapshot(up_to_date()), Reason.UP_TO_DATE, "Current"),
+    Case(
+        "one taken away from a digest",
+        lambda: snapshot(
+            up_to_date(migrations={"digest": set_digest([ONE.as_set_member(), TWO.as_set_member()], None)}), TWO
+        ),
+        Reason.UP_TO_DATE,
+        "Current",
+    ),
+    Case(
+        "an applied text changed",
+        lambda: snapshot(up_to_date(), a_member("one", "1", up="DROP TABLE x"), TWO),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "a late version",
+        lambda: snapshot(up_to_date(), ONE, TWO, a_member("late", "1.5")),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "a down corrected",
+        lambda: snapshot(up_to_date(), ONE, a_member("two", "2", down="DROP TABLE two")),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "the next version",
+        lambda: snapshot(up_to_date(), ONE, TWO, a_member("three", "3")),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "a lower target",
+        lambda: snapshot(replace(up_to_date(), spec=fresh(version="1").spec), ONE, TWO),
+        Reason.NOT_SUPPORTED_YET,
+        "Failed",
+        "above the target",
+    ),
+    Case(
+        "suspended, nothing to do",
+        lambda: snapshot(replace(up_to_date(), spec=fresh(suspend=True).spec), ONE, TWO),
+        Reason.UP_TO_DATE,
+        "Current",
+    ),
+    Case("suspended", lambda: snapshot(fresh(suspend=True), ONE), Reason.SUSPENDED, "InProgress"),
+    Case(
+        "suspended and invalid",
+        lambda: snapshot(fresh(suspend=True, approval="Manual"), ONE),
+        Reason.NOT_SUPPORTED_YET,
+        "Failed",
+    ),
+]
+
+
+def written(s: SchemaVersionSnapshot, decision: Decision) -> dict[str, Any]:
+    assert decision.status is not None
+    return as_status(decision.status)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_state(case: Case) -> None:
+    s = case.make()
+    decision = decide(s)
+    assert decision.reason is case.reason
+    assert decision.message
+    assert case.says in (decision.status.last_error or decision.message if decision.status else decision.message)
+    assert (decision.start is not None) is case.starts
+    assert (decision.stop is not None) is case.stops
+    assert decision.again is not None or not case.again
+    if case.status is None:
+        assert decision.status is None
+        assert decision.retire == ()
+        return
+    status = written(s, decision)
+    assert kstatus(s.fact.generation, status) == case.status
+    conditions = {each["type"]: each for each in status["conditions"]}
+    ready = conditions["Ready"]
+    assert status["state"] == ready["reason"] == case.reason
+    assert status["observedGeneration"] == s.fact.generation
+    assert not {"Reconciling", "Stalled"} <= conditions.keys()
+    for kind in ("Reconciling", "Stalled"):
+        if kind in conditions:
+            assert (conditions[kind]["reason"], conditions[kind]["message"]) == (ready["reason"], ready["message"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_is_written_is_not_written_again(case: Case) -> None:
+    s = case.make()
+    first = decide(s)
+    if first.status is None:
+        return
+    second = decide(replace(s, fact=replace(s.fact, status=first.status), waited=s.waited))
+    # What a run ended with is taken in once; the state does not flap.
+    assert second.reason is first.reason
+    assert second.status is None or as_status(second.status) == as_status(first.status)
+
+
+def test_a_result_is_on_the_status() -> None:
+    status = written(s := finished(FAILED), decide(s))
+    assert status["version"] == "1"
+    assert [each["name"] for each in status["history"]] == ["one"]
+    assert status["run"]["outcome"] == "Permanent"
+    assert status["pending"]["names"] == ["2 (two)"]
+
+
+def test_a_job_may_go_only_once_its_result_is_written() -> None:
+    s = finished(DONE)
+    decision = decide(s)
+    assert [job.name for job in decision.retire] == ["orders-x-1"]
+    # A decision to start writes no status: so nothing is let go.
+    started = decide(replace(s, members=(*s.members, a_member("three", "3"))))
+    assert started.start is not None
+    assert started.status is None
+    assert started.retire == ()
+
+
+def test_a_result_of_another_input_counts_for_the_version_only() -> None:
+    """The set changed during the run: what it did is known by name, and the rest runs."""
+    s = finished(replace(DONE, steps=FAILED.steps))
+    decision = decide(replace(s, members=(ONE, a_member("two", "2", up="CREATE TABLE other ()"))))
+    assert decision.start is not None
+
+
+def test_backoff_grows_with_failures_but_not_with_evictions() -> None:
+    fact = failed()
+    assert fact.status.run is not None
+    assert fact.status.run.failures == 1
+    waits = []
+    for attempt in range(2, 6):
+        job = a_job(
+            f"orders-x-{attempt}", fact.status.run.input or "", attempt, created=f"2026-07-01T12:0{attempt}:00Z"
+        )
+        s = snapshot(fact, ONE, TWO, runs=(a_run(job, a_pod("p", job, ended(UNREACHABLE))),))
+        decision = decide(s)
+        assert decision.again is not None
+        waits.append(decision.again)
+        fact = after(s)
+        assert fact.status.run is not None
+    assert all(later > 1.3 * earlier for earlier, later in zip(waits, waits[1:], strict=False))
+    job = a_job("orders-x-9", fact.status.run.input or "", 9, created="2026-07-01T12:09:00Z")
+    s = snapshot(fact, ONE, TWO, runs=(a_run(job, a_pod("p", job, ended(None), deleting=True)),))
+    decision = decide(s)
+    assert decision.reason is Reason.POD_LOST
+    assert decision.again == 1.0
+    assert decision.status is not None
+    assert decision.status.run is not None
+    assert decision.status.run.failures == 5
+
+
+def test_a_retry_under_way_keeps_the_reason_of_the_failure() -> None:
+    fact = failed()
+    assert fact.status.run is not None
+    job = a_job("orders-x-2", fact.status.run.input or "", 2, created="2026-07-01T12:02:00Z")
+    s = snapshot(fact, ONE, TWO, runs=(a_run(job, a_pod("p", job, RUNNING)),))
+    decision = decide(s)
+    assert decision.reason is Reason.UNREACHABLE
+    assert not decision.announce
+    moving = replace(s.runs[0], progress=Progress(1, 2, "2"))
+    assert decide(replace(s, runs=(moving,))).reason is Reason.RUNNING
+
+
+def test_progress_and_the_holder_of_the_lock() -> None:
+    s = under_way({"state": RUNNING})
+    view = replace(s.runs[0], progress=Progress(1, 2, "2", "Running", "one done"))
+    status = written(s, decide(replace(s, runs=(view,))))
+    assert status["run"]["progress"] == {"done": 1, "total": 2, "version": "2", "message": "one done"}
+    assert status["lock"]["holder"] == "p0"
+    waiting = replace(view, progress=Progress(0, 0, None, "WaitingForLock", "held by x"))
+    assert "lock" not in written(s, decide(replace(s, runs=(waiting,))))
+
+
+def test_the_next_attempt_gets_a_name_of_its_own() -> None:
+    start = decide(snapshot(failed(), ONE, TWO, since_failure=60.0)).start
+    assert start is not None
+    assert start.attempt == 2
+
+
+def test_an_overdue_wait_stays_so_in_another_process() -> None:
+    """A new leader has not waited itself, and does not believe the old one's times."""
+    s = snapshot(fresh(version="3"), ONE, waited=121.0)
+    fact = after(replace(s, fact=after(replace(s, waited=0.0))))
+    stalled = decide(snapshot(fact, ONE, waited=0.0))
+    assert kstatus(1, written(s, stalled)) == "Failed"
+    # Another generation starts anew.
+    changed = decide(snapshot(replace(fact, generation=2), ONE, waited=121.0))
+    assert kstatus(2, written(s, changed)) == "InProgress"
+
+
+def test_a_result_is_announced_once() -> None:
+    s = finished(DONE)
+    assert decide(s).announce
+    assert not decide(snapshot(after(s), ONE, TWO)).announce
+
+
+def test_other_pod_settings_restart_only_what_has_not_started() -> None:
+    s = under_way({"state": RUNNING})
+    changed = fresh(execution={"nodeSelector": {"disk": "ssd"}})
+    assert decide(replace(s, fact=changed)).stop is None
+    stuck = under_way({"state": {"waiting": {"reason": "ImagePullBackOff"}}})
+    assert decide(replace(stuck, fact=changed)).stop is not None
