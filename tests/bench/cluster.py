@@ -17,7 +17,7 @@ from lockstep.planning.digest import SetMember, set_digest
 from lockstep.planning.version import Version
 from servers.postgres import Postgres
 from support.kube import Kube, Object, connect, is_ready, migration, schema_version
-from support.targets import Target, admit, reachable
+from support.targets import Target, reachable
 from support.waiting import eventually
 
 ROUNDS = 10
@@ -53,15 +53,8 @@ def server() -> Iterator[tuple[Postgres, str]]:
     """A PostgreSQL that pods reach, and its address."""
     node = Kube("default").list("Node")[0]
     address = next(str(each["address"]) for each in node["status"]["addresses"] if each["type"] == "InternalIP")
-    postgres = reachable(18, address, max_connections="400")
-    postgres.create()
-    admit(postgres, "host all all 0.0.0.0/0 scram-sha-256")
-    postgres.start()
-    postgres.prepare()
-    try:
+    with reachable(address, settings={"max_connections": "400"}) as postgres:
         yield postgres, address
-    finally:
-        postgres.__exit__()
 
 
 def image() -> str:

@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from kubernetes import client
 
 from servers.postgres import Postgres
 from support.kube import KUBECONFIG, ROOT, Kube, condition, connect
-from support.targets import Target, admit, reachable
+from support.targets import Target, reachable
 
 
 @pytest.fixture(scope="session")
@@ -67,26 +68,27 @@ def operator(api: client.ApiClient) -> None:
 @pytest.fixture(scope="session")
 def server(address: str) -> Iterator[Postgres]:
     """A PostgreSQL that pods reach."""
-    postgres = reachable(18, address)
-    postgres.create()
-    admit(postgres, "host all all 0.0.0.0/0 scram-sha-256")
-    postgres.start()
-    postgres.prepare()
-    yield postgres
-    postgres.__exit__()
+    with reachable(address) as server:
+        yield server
+
+
+@contextmanager
+def empty(server: Postgres, address: str) -> Iterator[Target]:
+    """Yield an empty database of a server."""
+    database = server.database()
+    yield Target(database, address)
+    server.drop(database)
 
 
 @pytest.fixture
 def target(operator: None, server: Postgres, address: str) -> Iterator[Target]:
     """An empty database, and an operator that can take it somewhere."""
-    database = server.database()
-    yield Target(database, address)
-    server.drop(database)
+    with empty(server, address) as target:
+        yield target
 
 
 @pytest.fixture
 def other_target(operator: None, server: Postgres, address: str) -> Iterator[Target]:
     """A second empty database."""
-    database = server.database()
-    yield Target(database, address)
-    server.drop(database)
+    with empty(server, address) as target:
+        yield target

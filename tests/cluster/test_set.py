@@ -1,4 +1,6 @@
-"""Sets that are incomplete, contradictory or not what was meant: named on the resource, and healed by what is missing."""
+"""Sets that are incomplete, contradictory or not what was meant: named, and healed by what is missing."""
+
+from typing import Any
 
 from lockstep.planning.checksum import checksum
 from lockstep.planning.digest import SetMember, set_digest
@@ -119,7 +121,8 @@ def test_a_text_in_a_config_map_that_is_missing(kube: Kube, target: Target) -> N
     kube.wait_reason("SchemaVersion", "orders", "InvalidMigration")
 
     kube.apply(config_map("texts", **{"2.sql": CREATE}))
-    assert "1.sql" in message(kube.wait_reason("Migration", "orders-1", "SourceNotFound"))
+    kube.wait("Migration", "orders-1", lambda mig: "1.sql" in message(mig), "names the key")
+    kube.wait_reason("Migration", "orders-1", "SourceNotFound")
 
     kube.apply(config_map("texts", **{"1.sql": CREATE}))
     kube.wait_reason("SchemaVersion", "orders", "UpToDate")
@@ -129,7 +132,7 @@ def test_a_text_in_a_config_map_that_is_missing(kube: Kube, target: Target) -> N
 
 def test_what_is_not_supported_yet_is_said(kube: Kube, target: Target) -> None:
     kube.apply(target.secret(), migration("orders", "1", CREATE))
-    asked: dict[str, tuple[str, object]] = {
+    asked: dict[str, tuple[str, Any]] = {
         "manual": ("approval", "Manual"),
         "adopting": ("adopt", {"history": "flyway"}),
         "baseline": ("baseline", "1"),

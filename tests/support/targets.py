@@ -1,13 +1,16 @@
 """Databases that pods of the cluster can reach: on real servers of this machine, at the node's address."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
 
+from servers.certificates import Authority
 from servers.postgres import Database, Postgres
+from servers.process import give
 from support.kube import Object, secret
 
 
@@ -23,14 +26,18 @@ class Target:
         self.user = params["user"]
         self.password = params["password"]
 
-    def url_of(self, name: str) -> str:
+    def url_of(self, name: str, password: str | None = None) -> str:
         """Return the URL of a database of the same server, as pods reach it."""
-        return f"postgres://{self.user}:{quote(self.password, safe='')}@{self.host}:{self.port}/{name}"
+        return f"postgres://{self.user}:{quote(password or self.password, safe='')}@{self.host}:{self.port}/{name}"
 
     @property
     def url(self) -> str:
         """Return the URL, as pods reach it."""
         return self.url_of(self.name)
+
+    def url_at(self, port: int) -> str:
+        """Return the URL of the database behind another port."""
+        return self.url.replace(f":{self.port}/", f":{port}/")
 
     def secret(self, name: str = "db") -> Object:
         """Return the Secret with the URL."""
@@ -71,12 +78,45 @@ class Target:
             connection.rollback()
 
 
-def reachable(version: int, address: str, **settings: str) -> Postgres:
-    """Return a server, not yet started, that pods can reach at the node's address."""
-    return Postgres(version, **{"listen_addresses": f"'127.0.0.1,{address}'", **settings})
+@contextmanager
+def reachable(
+    address: str,
+    *,
+    version: int = 18,
+    admit: str = "host all all 0.0.0.0/0 scram-sha-256",
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Postgres]:
+    """Run a server that pods can reach at the node's address.
 
-
-def admit(server: Postgres, line: str) -> None:
-    """Let connections in that pg_hba.conf does not allow yet."""
+    Args:
+        address: that address.
+        version: which PostgreSQL.
+        admit: lines for pg_hba.conf beside those for this machine.
+        settings: lines for postgresql.conf.
+    """
+    server = Postgres(version, **{"listen_addresses": f"'127.0.0.1,{address}'", **(settings or {})})
+    server.create()
     with (server.data / "pg_hba.conf").open("a") as out:
-        out.write(line + "\n")
+        out.write(admit + "\n")
+    server.start()
+    try:
+        server.prepare()
+        yield server
+    finally:
+        server.__exit__()
+
+
+def certified(server_folder: Path, authority: Authority, host: str) -> dict[str, str]:
+    """Write a certificate for a host into a folder of the server's, and return the settings that use it."""
+    pair = authority.sign(host, (host,))
+    for name, text in {"server.crt": pair.certificate, "server.key": pair.key, "ca.crt": authority.pem}.items():
+        path = server_folder / name
+        path.write_text(text)
+        path.chmod(0o600)
+        give(path)
+    return {
+        "ssl": "on",
+        "ssl_cert_file": f"'{server_folder}/server.crt'",
+        "ssl_key_file": f"'{server_folder}/server.key'",
+        "ssl_ca_file": f"'{server_folder}/ca.crt'",
+    }
