@@ -13,9 +13,10 @@ from servers.process import free_port, give, private_folder, remove, unprivilege
 class Pgbouncer:
     """One pooler; each client of it may use the database by its name."""
 
-    def __init__(self, database: Database, mode: str) -> None:
+    def __init__(self, database: Database, mode: str, addresses: str = "127.0.0.1") -> None:
         self.database = database
         self.mode = mode
+        self.addresses = addresses
         self.port = free_port()
         self.folder = private_folder("pgbouncer")
         self.process: subprocess.Popen[bytes] | None = None
@@ -40,7 +41,7 @@ class Pgbouncer:
             f"""[databases]
 {self.database.name} = host=127.0.0.1 port={self.database.server.port}
 [pgbouncer]
-listen_addr = 127.0.0.1
+listen_addr = {self.addresses}
 listen_port = {self.port}
 unix_socket_dir =
 auth_type = scram-sha-256

@@ -2,7 +2,7 @@
 
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lockstep.api.reasons import Reason
@@ -72,6 +72,7 @@ class Run:
                     text = f"the connection was lost {lost} times; what is in the ledger is true, the rest is not there"
                     return self._failed(RunError(Reason.CONNECTION_LOST, text))
                 self._progress("Connecting", "the connection was lost")
+                self._remember()
                 self._control.pause(RECONNECT_SECONDS * lost * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
             except RunError as error:
                 if lost and error.reason is Reason.UNREACHABLE and lost < SESSIONS and self._control.stop is None:
@@ -80,6 +81,14 @@ class Run:
                     self._control.pause(RECONNECT_SECONDS * lost * 2)
                     continue
                 return self._failed(error)
+
+    def _remember(self) -> None:
+        """Hold the next session against what this one has seen: a failover may lose what had been committed."""
+        if (mark := self._state.mark) is not None:
+            order = replace(
+                self._task.order, known_ledger=mark.uuid, known_sequence=mark.sequence, known_hash=mark.hash
+            )
+            self._task = replace(self._task, order=order)
 
     def _session(self, lock_seconds: float) -> Result:
         self._progress("Connecting")

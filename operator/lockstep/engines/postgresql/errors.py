@@ -29,6 +29,7 @@ _PATTERNS: Final = (
     ("permission denied for database", Reason.AUTHENTICATION_FAILED, "the role may not connect to the database"),
     ("is not currently accepting connections", Reason.UNREACHABLE, "the database accepts no connections"),
     ("certificate verify failed", Reason.TLS_FAILED, "the server's certificate is not signed by the given CA"),
+    ("signature", Reason.TLS_FAILED, "the server's certificate is not signed by the given CA"),
     ("does not match host name", Reason.TLS_FAILED, "the server's certificate is for another host name"),
     ("certificate has expired", Reason.TLS_FAILED, "the server's certificate has expired"),
     ("root certificate file", Reason.TLS_FAILED, "the CA to verify the server with is missing or unreadable"),

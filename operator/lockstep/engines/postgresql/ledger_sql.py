@@ -140,9 +140,11 @@ WITH ledger AS (
     SELECT ledger.nspowner AS who, 'owns the schema' AS how FROM ledger
     UNION ALL SELECT r.relowner, pg_catalog.concat('owns ', r.relname) FROM relations AS r
     UNION ALL SELECT a.grantee, pg_catalog.concat('has ', a.privilege_type, ' on the schema')
-        FROM ledger, pg_catalog.aclexplode(ledger.nspacl) AS a WHERE a.privilege_type = 'CREATE'
+        FROM ledger, pg_catalog.aclexplode(ledger.nspacl) AS a
+        WHERE a.privilege_type = 'CREATE' AND a.grantee <> ledger.nspowner
     UNION ALL SELECT a.grantee, pg_catalog.concat('has ', a.privilege_type, ' on ', r.relname)
-        FROM relations AS r, pg_catalog.aclexplode(r.relacl) AS a WHERE a.privilege_type <> 'SELECT'
+        FROM relations AS r, pg_catalog.aclexplode(r.relacl) AS a
+        WHERE a.privilege_type <> 'SELECT' AND a.grantee <> r.relowner
     UNION ALL SELECT a.grantee, pg_catalog.concat('has ', a.privilege_type, ' on a column of ', r.relname)
         FROM relations AS r JOIN pg_catalog.pg_attribute AS t ON t.attrelid = r.oid,
              pg_catalog.aclexplode(t.attacl) AS a WHERE a.privilege_type <> 'SELECT'

@@ -1,0 +1,164 @@
+"""What a migration's SQL, or an application's role, does to its session and to the ledger never reaches the next."""
+
+import pytest
+
+from lockstep.api.reasons import Reason
+from servers.postgres import APP, Database
+from servers.runner import Ended, Pod, keys_of, migration, order
+
+PROBE = """
+CREATE TABLE probe AS SELECT current_user::text AS who, session_user::text AS session,
+    current_setting('search_path') AS path, current_setting('lock_timeout') AS lock_timeout,
+    current_setting('transaction_read_only') AS read_only, current_setting('client_encoding') AS encoding,
+    current_setting('session_replication_role') AS replication,
+    to_regclass('pg_temp.mine')::text AS temporary
+"""
+CLEAN = [(APP, APP, '"$user", public', "5s", "off", "UTF8", "origin", None)]
+
+DIRT = {
+    "role": "SET ROLE other",
+    "path": "CREATE SCHEMA s; SET search_path = s",
+    "pg_dump": "SET statement_timeout = 0; SET lock_timeout = 0; SELECT set_config('search_path', '', false)",
+    "encoding": "SET client_encoding = 'LATIN1'",
+    "read_only": "SET default_transaction_read_only = on",
+    "characteristics": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE",
+    "reset": "RESET ALL",
+    "temporary": "CREATE TEMP TABLE mine (x int); CREATE TEMP TABLE meta (x int); CREATE TEMP TABLE run (line text)",
+    "plans": "DEALLOCATE ALL",
+    "plans-in-a-body": "DO $$BEGIN EXECUTE 'DEALLOCATE ALL'; END$$",
+    "discard": "DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP",
+    "cursor": "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+    "listen": "LISTEN here",
+}
+
+
+@pytest.mark.parametrize("dirt", DIRT.values(), ids=DIRT.keys())
+def test_the_next_migration_starts_clean(dirt: str, any_database: Database, pod: Pod) -> None:
+    any_database.query("DO $$BEGIN CREATE ROLE other; EXCEPTION WHEN duplicate_object THEN NULL; END$$")
+    any_database.query(f"GRANT other TO {APP}")
+    ended = pod.run(order(migration("1", dirt), migration("2", PROBE)), keys_of(any_database))
+    assert ended.code == 0, ended.text
+    assert any_database.query("TABLE probe") == CLEAN
+    assert any_database.query("SELECT version FROM lockstep.applied ORDER BY 1") == [("1",), ("2",)]
+
+
+BROKEN = {
+    "drops-the-ledger": "DROP SCHEMA lockstep CASCADE",
+    "empties-the-run": "DELETE FROM lockstep.run",
+    "takes-the-epoch": "UPDATE lockstep.run SET epoch = epoch + 1",
+    "takes-the-holder": "UPDATE lockstep.run SET holder = gen_random_uuid()",
+    "read-only": "SET TRANSACTION READ ONLY",
+    "writes-the-history": "DO $$BEGIN EXECUTE 'ALTER TABLE lockstep.history ADD CHECK (false) NOT VALID'; END$$",
+}
+
+
+@pytest.mark.parametrize("sql", BROKEN.values(), ids=BROKEN.keys())
+def test_sql_that_meddles_with_the_ledger_is_rolled_back(sql: str, any_database: Database, pod: Pod) -> None:
+    bad = migration("2", f"CREATE TABLE never (); {sql}")
+    ended = pod.run(order(migration("1", "CREATE TABLE t ()"), bad), keys_of(any_database))
+    assert ended.result.reason in {Reason.FENCED, Reason.STATEMENT_REFUSED}, ended.text
+    assert any_database.query("SELECT to_regclass('public.never')") == [(None,)]
+    assert any_database.query("SELECT version FROM lockstep.applied") == [("1",)]
+    # And the ledger is as good as before.
+    ended = pod.run(
+        order(migration("1", "CREATE TABLE t ()"), migration("2", "CREATE TABLE u ()")), keys_of(any_database)
+    )
+    assert ended.code == 0, ended.text
+
+
+def refuses(ended: Ended, reason: Reason, word: str) -> None:
+    assert ended.result.reason is reason, ended.text
+    assert word in ended.result.message
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("COMMIT", "COMMIT"),
+        ("begin", "BEGIN"),
+        ("PREPARE TRANSACTION 'x'", "PREPARE TRANSACTION"),
+        ("DISCARD ALL", "DISCARD ALL"),
+        ("SELECT pg_advisory_unlock_all()", "pg_advisory_unlock_all"),
+        ("DO $$BEGIN PERFORM pg_advisory_unlock_all(); END$$", "pg_advisory_unlock_all"),
+        (r"\connect other", "psql"),
+    ],
+)
+def test_what_would_break_the_frame_is_refused(sql: str, word: str, database: Database, pod: Pod) -> None:
+    ended = pod.run(order(migration("1", f"CREATE TABLE t ();\n{sql};")), keys_of(database))
+    refuses(ended, Reason.STATEMENT_REFUSED, word)
+    assert ended.result.error is not None
+    assert ended.result.error.line == 2
+    assert database.query("SELECT to_regclass('public.t')") == [(None,)]
+
+
+def test_a_commit_inside_of_a_body_is_an_error_of_the_server(any_database: Database, pod: Pod) -> None:
+    ended = pod.run(order(migration("1", "CREATE TABLE t (); DO $$BEGIN COMMIT; END$$")), keys_of(any_database))
+    refuses(ended, Reason.STATEMENT_FAILED, "2D000")
+    assert any_database.query("SELECT to_regclass('public.t')") == [(None,)]
+
+
+HOSTILE = """
+CREATE TABLE public.called (what text);
+CREATE FUNCTION public.trap(text, text) RETURNS boolean LANGUAGE plpgsql AS
+    $$BEGIN INSERT INTO public.called VALUES ('operator'); RETURN true; END$$;
+CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.trap);
+CREATE OPERATOR public.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = public.trap);
+CREATE FUNCTION public.current_schema() RETURNS name LANGUAGE plpgsql AS
+    $$BEGIN INSERT INTO public.called VALUES ('current_schema'); RETURN 'public'; END$$;
+CREATE FUNCTION public.version() RETURNS text LANGUAGE plpgsql AS
+    $$BEGIN INSERT INTO public.called VALUES ('version'); RETURN 'PostgreSQL 18'; END$$;
+CREATE FUNCTION public.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS
+    $$BEGIN INSERT INTO public.called VALUES ('set_config'); RETURN ''; END$$;
+"""
+
+
+def test_hostile_functions_and_operators_are_never_called(any_database: Database, pod: Pod) -> None:
+    one = migration("1", "CREATE TABLE t ()")
+    assert pod.run(order(one), keys_of(any_database)).code == 0
+    any_database.query(HOSTILE, admin=False)
+    any_database.query(f"ALTER ROLE {APP} IN DATABASE {any_database.name} SET search_path = public, pg_catalog")
+    # Nothing of the migration itself uses what is captured.
+    ended = pod.run(order(one, migration("2", "CREATE TABLE u ()")), keys_of(any_database))
+    assert ended.code == 0, ended.text
+    assert any_database.query("TABLE public.called") == []
+
+
+def test_default_privileges_give_nobody_the_ledger(any_database: Database, pod: Pod) -> None:
+    any_database.query('DO $$BEGIN CREATE ROLE "Odd Role"; EXCEPTION WHEN duplicate_object THEN NULL; END$$')
+    for what in ("TABLES", "SCHEMAS"):
+        any_database.query(f'ALTER DEFAULT PRIVILEGES GRANT ALL ON {what} TO "Odd Role", PUBLIC', admin=False)
+    one = migration("1", "CREATE TABLE t ()")
+    assert pod.run(order(one), keys_of(any_database)).code == 0
+    assert pod.run(order(one), keys_of(any_database)).code == 0
+    granted = """SELECT count(*) FROM pg_class c, aclexplode(c.relacl) a
+                 WHERE c.relnamespace = 'lockstep'::regnamespace AND a.grantee <> c.relowner"""
+    assert any_database.query(granted) == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("GRANT INSERT ON lockstep.applied TO PUBLIC", "everybody (PUBLIC) has INSERT on applied"),
+        ("GRANT UPDATE (epoch) ON lockstep.run TO other", "other has UPDATE on a column of run"),
+        ("GRANT CREATE ON SCHEMA lockstep TO other", "other has CREATE on the schema"),
+        ("ALTER TABLE lockstep.texts OWNER TO other", "other owns texts"),
+        ("CREATE TRIGGER spy BEFORE UPDATE ON lockstep.run FOR EACH ROW EXECUTE FUNCTION spy()", "the trigger spy"),
+        ("CREATE RULE spy AS ON INSERT TO lockstep.history DO INSTEAD NOTHING", "the rule spy"),
+        ("ALTER TABLE lockstep.applied ENABLE ROW LEVEL SECURITY", "row security"),
+    ],
+)
+def test_a_ledger_that_others_can_write_to(sql: str, word: str, any_database: Database, pod: Pod) -> None:
+    one = migration("1", "CREATE TABLE t ()")
+    pod.run(order(one), keys_of(any_database))
+    any_database.query("DO $$BEGIN CREATE ROLE other; EXCEPTION WHEN duplicate_object THEN NULL; END$$")
+    any_database.query("CREATE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN new; END$$")
+    any_database.query(sql)
+    refuses(pod.run(order(one), keys_of(any_database)), Reason.LEDGER_WRITABLE, word)
+
+
+def test_who_may_read_the_ledger_does_no_harm(database: Database, pod: Pod) -> None:
+    one = migration("1", "CREATE TABLE t ()")
+    pod.run(order(one), keys_of(database))
+    database.query("GRANT USAGE ON SCHEMA lockstep TO PUBLIC")
+    database.query("GRANT SELECT ON ALL TABLES IN SCHEMA lockstep TO PUBLIC")
+    assert pod.run(order(one), keys_of(database)).code == 0
