@@ -96,7 +96,6 @@ def demo() -> None:
     show_table()
     say("The next release: a second version")
     apply(EXAMPLE / "second.yaml")
-    kubectl("wait", "--for=jsonpath={.status.version}=0002", "schemaversion/users", f"--timeout={WAIT}")
     show("wait", "--for=condition=Ready", "schemaversion/users", f"--timeout={WAIT}")
     show("get", "schemaversions,migrations")
     show_table()
