@@ -2,6 +2,9 @@
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +19,20 @@ ACQUIRED = "lease acquired"
 LOST = 70
 
 
+@contextmanager
+def a_pair(plane: ControlPlane, ns: Namespace, kubeconfig: Path | None = None) -> Iterator[tuple[Operator, Operator]]:
+    """Run a leader, and another replica that stands by."""
+    with Operator(plane, ns.name, "one", kubeconfig) as first:
+        first.wait_for("cache filled")
+        with Operator(plane, ns.name, "two") as second:
+            eventually(lambda: second.http("/readyz")[0] == 200, "the second is ready")
+            yield first, second
+
+
 @pytest.fixture
-def two(plane: ControlPlane, ns: Namespace) -> tuple[Operator, Operator]:
-    return Operator(plane, ns.name, "one"), Operator(plane, ns.name, "two")
+def two(plane: ControlPlane, ns: Namespace) -> Iterator[tuple[Operator, Operator]]:
+    with a_pair(plane, ns) as pair:
+        yield pair
 
 
 def holder(ns: Namespace) -> str:
@@ -27,95 +41,74 @@ def holder(ns: Namespace) -> str:
 
 
 def test_one_leads_and_the_other_stands_by_ready(two: tuple[Operator, Operator], ns: Namespace) -> None:
-    with two[0] as first, two[1] as second:
-        first.wait_for("cache filled")
-        eventually(lambda: second.http("/readyz")[0] == 200, "the second is ready")
-        assert first.http("/healthz") == (200, "ok")
-        assert second.http("/healthz") == (200, "ok")
-        # A released Lease is taken at once, not after its duration.
-        before = time.monotonic()
-        assert first.stop() == 0
-        second.wait_for(ACQUIRED)
-        assert time.monotonic() - before < LEASE
-        assert holder(ns) == "two"
+    first, second = two
+    assert first.http("/healthz") == (200, "ok")
+    assert second.http("/healthz") == (200, "ok")
+    # A released Lease is taken at once, not after its duration.
+    before = time.monotonic()
+    assert first.stop() == 0
+    second.wait_for(ACQUIRED)
+    assert time.monotonic() - before < LEASE
+    assert holder(ns) == "two"
 
 
 def test_killed(two: tuple[Operator, Operator], ns: Namespace) -> None:
-    with two[0] as first, two[1] as second:
-        first.wait_for("cache filled")
-        eventually(lambda: second.http("/readyz")[0] == 200, "the second is ready")
-        ns.migration("m1", "1")
-        ns.schema_version()
-        ns.wait_job()
-        first.kill()
-        killed = time.monotonic()
-        second.wait_for(ACQUIRED)
-        # Not before the Lease has run out: less the age of its last renewal.
-        assert LEASE - 1.5 < time.monotonic() - killed < LEASE + 3
-        # It goes on where the first one stopped.
-        ns.end(ns.wait_job())
-        ns.wait_state("UpToDate")
-        assert len(ns.jobs()) == 1
+    first, second = two
+    ns.migration("m1", "1")
+    ns.schema_version()
+    ns.wait_job()
+    first.kill()
+    killed = time.monotonic()
+    second.wait_for(ACQUIRED)
+    # Not before the Lease has run out: less the age of its last renewal.
+    assert LEASE - 1.5 < time.monotonic() - killed < LEASE + 3
+    # It goes on where the first one stopped.
+    ns.end(ns.wait_job())
+    ns.wait_state("UpToDate")
+    assert len(ns.jobs()) == 1
 
 
 def test_frozen(two: tuple[Operator, Operator], ns: Namespace) -> None:
-    with two[0] as first, two[1] as second:
-        first.wait_for("cache filled")
-        eventually(lambda: second.http("/readyz")[0] == 200, "the second is ready")
-        first.send(signal.SIGSTOP)
-        # Work for which the frozen one will hear events as soon as it thaws.
-        ns.migration("m1", "1")
-        ns.schema_version()
-        second.wait_for(ACQUIRED)
-        job = ns.wait_job()
-        versions = {each["metadata"]["resourceVersion"] for each in ns.plane.list("schemaversions", ns.name)}
-        logged = len(first.lines("schemaversion") + first.lines("migration") + first.lines("run started"))
-        first.send(signal.SIGCONT)
-        assert first.ended(5) == LOST
-        assert len(first.lines("schemaversion") + first.lines("migration") + first.lines("run started")) == logged
-        assert versions == {each["metadata"]["resourceVersion"] for each in ns.plane.list("schemaversions", ns.name)}
-        assert holder(ns) == "two"
-        ns.end(job)
-        ns.wait_state("UpToDate")
+    first, second = two
+    first.send(signal.SIGSTOP)
+    # Work for which the frozen one will hear events as soon as it thaws.
+    ns.migration("m1", "1")
+    ns.schema_version()
+    second.wait_for(ACQUIRED)
+    job = ns.wait_job()
+    versions = {each["metadata"]["resourceVersion"] for each in ns.plane.list("schemaversions", ns.name)}
+    logged = len(first.lines("schemaversion") + first.lines("migration") + first.lines("run started"))
+    first.send(signal.SIGCONT)
+    assert first.ended(5) == LOST
+    assert len(first.lines("schemaversion") + first.lines("migration") + first.lines("run started")) == logged
+    assert versions == {each["metadata"]["resourceVersion"] for each in ns.plane.list("schemaversions", ns.name)}
+    assert holder(ns) == "two"
+    ns.end(job)
+    ns.wait_state("UpToDate")
 
 
 def test_cut_off_from_the_api_server(plane: ControlPlane, ns: Namespace) -> None:
     with Proxy(plane.port) as proxy:
         through = plane.write_kubeconfig(f"{ns.name}-proxy", proxy.port)
-        with Operator(plane, ns.name, "one", through) as first, Operator(plane, ns.name, "two") as second:
-            # Whoever came first: the one behind the proxy shall lead.
-            first_leads = eventually(lambda: first.lines(ACQUIRED) or second.lines(ACQUIRED), "a leader")
-            if second.lines(ACQUIRED):
-                second.stop()
-                first.wait_for(ACQUIRED)
-            assert first_leads
-            first.wait_for("cache filled")
-            follower = second if second.process.poll() is None else Operator(plane, ns.name, "three").__enter__()
-            try:
-                eventually(lambda: follower.http("/readyz")[0] == 200, "the other is ready")
-                proxy.cut()
-                cut = time.monotonic()
-                assert first.ended(RENEW + 3) == LOST
-                gone = time.monotonic()
-                assert not follower.lines(ACQUIRED), "two leaders at once"
-                follower.wait_for(ACQUIRED)
-                assert gone - cut < RENEW + 1.5
-            finally:
-                follower.__exit__(None, None, None)
+        with a_pair(plane, ns, through) as (first, second):
+            proxy.cut()
+            cut = time.monotonic()
+            assert first.ended(RENEW + 3) == LOST
+            assert time.monotonic() - cut < RENEW + 1.5
+            assert not second.lines(ACQUIRED), "two leaders at once"
+            second.wait_for(ACQUIRED)
 
 
 def test_an_api_server_that_hangs(ns: Namespace, two: tuple[Operator, Operator]) -> None:
-    with two[0] as first, two[1] as second:
-        first.wait_for("cache filled")
-        eventually(lambda: second.http("/readyz")[0] == 200, "the second is ready")
-        ns.plane.signal_apiserver(signal.SIGSTOP)
-        try:
-            assert first.ended(RENEW + 3) == LOST
-            assert not second.lines(ACQUIRED)
-        finally:
-            ns.plane.signal_apiserver(signal.SIGCONT)
-        second.wait_for(ACQUIRED)
-        ns.migration("m1", "1")
-        ns.schema_version()
-        ns.end(ns.wait_job())
-        ns.wait_state("UpToDate")
+    first, second = two
+    ns.plane.signal_apiserver(signal.SIGSTOP)
+    try:
+        assert first.ended(RENEW + 3) == LOST
+        assert not second.lines(ACQUIRED)
+    finally:
+        ns.plane.signal_apiserver(signal.SIGCONT)
+    second.wait_for(ACQUIRED)
+    ns.migration("m1", "1")
+    ns.schema_version()
+    ns.end(ns.wait_job())
+    ns.wait_state("UpToDate")
