@@ -104,20 +104,24 @@ def _check_scheme(scheme: str) -> None:
 def _parse_url(rest: str) -> dict[str, str]:
     """Read what comes after `://`; the `@` that ends user and password is the one that lets the rest make sense."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    first: _UnreadableError | None = None
-    splits = [rest[: len(authority)].rfind("@")]
-    if (last := rest.rfind("@")) not in splits:
-        splits.append(last)
-    for at in splits:
+    plain = rest[: len(authority)].rfind("@")
+    try:
+        return _parse_from(rest, plain)
+    except _UnreadableError as error:
+        # Its password may hold a raw `/`, `?` or `#`, which would have to be encoded.
+        last = rest.rfind("@")
+        if last == plain or not re.match(r"[^/?#:@]*:", rest[:last]) or not rest[last + 1 :]:
+            raise
         try:
-            found = _parse_location(rest[at + 1 :])
-            if at >= 0:
-                found |= _parse_user(rest[:at]) | {key: found[key] for key in ("user", "password") if key in found}
-        except _UnreadableError as error:
-            first = first or error
-        else:
-            return found
-    raise first or _UnreadableError("it names no host")
+            return _parse_from(rest, last)
+        except _UnreadableError:
+            raise error from None
+
+
+def _parse_from(rest: str, at: int) -> dict[str, str]:
+    found = _parse_location(rest[at + 1 :])
+    # As in libpq, what the query says wins.
+    return _parse_user(rest[:at]) | found if at >= 0 else found
 
 
 def _parse_user(text: str) -> dict[str, str]:
@@ -136,7 +140,6 @@ def _parse_location(text: str) -> dict[str, str]:
     if dbname:
         found["dbname"] = _decode(dbname)
     for key, value in _parse_query(query).items():
-        # As in libpq, what the query says of the host wins.
         found[key] = value
     return found
 

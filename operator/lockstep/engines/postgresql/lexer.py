@@ -137,9 +137,12 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scann
     """Cut a text into its statements.
 
     Raises:
-        LexError: if a quote, comment or body has no end, or a psql command is met.
+        LexError: if a quote, comment or body has no end, or a psql command or a zero byte is met.
     """
     lines = _Lines(text)
+    if (zero := text.find("\x00")) >= 0:
+        # libpq would take it for the end of the text.
+        raise LexError("the text holds a zero byte", lines.at(zero))
     match = _TOKEN.match
     at = 1 if text.startswith("\ufeff") else 0
     size = len(text)
