@@ -121,7 +121,7 @@ class ControlPlane:
 
     def _ready(self) -> bool:
         try:
-            return self.call("GET", "/readyz", parse=False) == "ok"
+            return bool(self.call("GET", "/readyz", parse=False) == "ok")
         except (OSError, RefusedError):
             return False
 

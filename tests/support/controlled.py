@@ -88,6 +88,9 @@ class Namespace:
     def run(self, job: Object) -> Object:
         """Play the kubelet: let a Job's pod run; return it."""
         pod = self.wait_pod(job["metadata"]["name"])
+        # On a node a deleted pod stays until its kubelet says that it has ended.
+        binding = {"target": {"kind": "Node", "name": "nowhere"}, "metadata": {"name": pod["metadata"]["name"]}}
+        self.plane.call("POST", self.plane.path("pods", self.name, pod["metadata"]["name"], "binding"), binding)
         self.plane.play_pod(self.name, pod)
         return pod
 
@@ -97,6 +100,24 @@ class Namespace:
         said = result or done(job["metadata"]["annotations"]["lockstep.dev/target"])
         exit_code = code if code is not None else (0 if said.reason is Reason.UP_TO_DATE else 10)
         self.plane.play_pod(self.name, pod, encode_result(said), exit_code)
+
+    def end_pod(self, pod: Object, result: Result, code: int = 10) -> None:
+        """Play the kubelet: let this very pod, which is being deleted, end with a result and go."""
+        self.plane.play_pod(self.name, pod, encode_result(result), code)
+        self.plane.delete("pods", self.name, pod["metadata"]["name"], gracePeriodSeconds=0)
+
+    def hold(self, pod: Object, reason: str, message: str) -> None:
+        """Play the kubelet: keep a pod's container waiting."""
+        container = {
+            "name": "runner",
+            "image": "i",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"waiting": {"reason": reason, "message": message}},
+        }
+        status = {"phase": "Pending", "containerStatuses": [container]}
+        self.plane.patch("pods", self.name, pod["metadata"]["name"], {"status": status}, "status")
 
     def wait(self, until: Callable[[Object], Any], what: str, name: str = "orders", seconds: float = 30) -> Object:
         """Wait until something holds for a SchemaVersion."""

@@ -112,6 +112,9 @@ class App:
 
     async def _serve(self, health: Health) -> web.AppRunner:
         def collect() -> None:
+            if health.cache is not None:
+                for kind, count in health.cache.sizes().items():
+                    metrics.RESOURCES.labels(kind).set(count)
             if health.queue is not None:
                 metrics.QUEUE.set(len(health.queue))
             if health.streams is not None:
@@ -182,7 +185,7 @@ class App:
         intake = Intake(cache, queue)
         resync = Resync(cache, kube, queue, intake, sources, namespaces)
         streams = Streams()
-        health.queue, health.streams = queue, streams  # type: ignore[assignment]
+        health.cache, health.queue, health.streams = cache, queue, streams
         await resync.fill()
         async with asyncio.TaskGroup() as group:
             timer = group.create_task(queue.run_timer(), name="timer")

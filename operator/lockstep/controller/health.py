@@ -7,7 +7,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from lockstep.controller import metrics
+from lockstep.controller.cache import Cache
 from lockstep.controller.clock import Clock
+from lockstep.controller.keys import Key
 from lockstep.controller.leader import Leader
 from lockstep.controller.queue import WorkQueue
 from lockstep.controller.watch import Streams
@@ -24,8 +26,9 @@ class Health:
 
     clock: Clock
     leader: Leader
-    queue: WorkQueue[object] | None = None
+    queue: WorkQueue[Key] | None = None
     """None until this replica leads."""
+    cache: Cache | None = None
     streams: Streams | None = None
     synced: bool = False
 

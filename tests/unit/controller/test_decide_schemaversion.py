@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -119,17 +121,21 @@ def stopped_by_target() -> SchemaVersionSnapshot:
     return replace(s, fact=fresh(version="1"))
 
 
+def not_yet(field: str, value: object) -> SchemaVersionSnapshot:
+    return snapshot(fresh(**{field: value}), ONE)
+
+
 CASES = [
     # The spec.
     Case("invalid", lambda: snapshot(fresh(version="x")), Reason.INVALID_SPEC, "Failed", "spec.version"),
     *[
         Case(
             f"not yet: {field}",
-            lambda f=field, v=value: snapshot(fresh(**{f: v}), ONE),
+            partial(not_yet, field, value),
             Reason.NOT_SUPPORTED_YET,
             "Failed",
             field,
-        )  # type: ignore[misc]
+        )
         for field, value in {
             "approval": "Manual",
             "adopt": {"history": "flyway"},
@@ -517,18 +523,39 @@ def test_a_job_may_go_only_once_its_result_is_written() -> None:
     s = finished(DONE)
     decision = decide(s)
     assert [job.name for job in decision.retire] == ["orders-x-1"]
-    # A decision to start writes no status: so nothing is let go.
-    started = decide(replace(s, members=(*s.members, a_member("three", "3"))))
-    assert started.start is not None
-    assert started.status is None
-    assert started.retire == ()
+
+
+def test_a_result_is_written_before_the_next_run_starts() -> None:
+    """Its Job may be gone a moment later, and its result with it."""
+    s = finished(DONE)
+    decision = decide(replace(s, members=(*s.members, a_member("three", "3"))))
+    assert decision.status is not None
+    assert decision.status.version == "2"
+    assert decision.start is None
+    assert decision.again == 0.0
+    fact = after(replace(s, members=(*s.members, a_member("three", "3"))))
+    assert decide(snapshot(fact, ONE, TWO, a_member("three", "3"))).start is not None
+
+
+def test_two_jobs_of_one_second() -> None:
+    """Creation times have seconds only: a new run is not taken for one that was recorded."""
+    fact = after(under_way({"state": RUNNING}))
+    job = a_job("orders-y-1", str(wanted_input(fresh(version="1"), ONE)), target="1")
+    s = snapshot(replace(fact, spec=fresh(version="1").spec), ONE, TWO, run_is_gone=True)
+    s = replace(s, runs=(a_run(job, a_pod("p", job, RUNNING)),), pods_left=("p",))
+    decision = decide(s)
+    assert decision.status is not None
+    assert decision.status.run is not None
+    assert decision.status.run.job == "orders-y-1"
 
 
 def test_a_result_of_another_input_counts_for_the_version_only() -> None:
-    """The set changed during the run: what it did is known by name, and the rest runs."""
-    s = finished(replace(DONE, steps=FAILED.steps))
-    decision = decide(replace(s, members=(ONE, a_member("two", "2", up="CREATE TABLE other ()"))))
-    assert decision.start is not None
+    """The set changed during the run: what is there now is not taken for what was run."""
+    s = finished(DONE)
+    fact = after(replace(s, members=(ONE, a_member("two", "2", up="CREATE TABLE other ()"))))
+    assert fact.status.version == "2"
+    assert fact.status.settled is None
+    assert decide(snapshot(fact, ONE, a_member("two", "2", up="CREATE TABLE other ()"))).start is not None
 
 
 def test_backoff_grows_with_failures_but_not_with_evictions() -> None:
@@ -537,17 +564,18 @@ def test_backoff_grows_with_failures_but_not_with_evictions() -> None:
     assert fact.status.run.failures == 1
     waits = []
     for attempt in range(2, 6):
-        job = a_job(
-            f"orders-x-{attempt}", fact.status.run.input or "", attempt, created=f"2026-07-01T12:0{attempt}:00Z"
-        )
+        run = fact.status.run
+        assert run is not None
+        job = a_job(f"orders-x-{attempt}", run.input or "", attempt, created=f"2026-07-01T12:0{attempt}:00Z")
         s = snapshot(fact, ONE, TWO, runs=(a_run(job, a_pod("p", job, ended(UNREACHABLE))),))
         decision = decide(s)
         assert decision.again is not None
         waits.append(decision.again)
         fact = after(s)
-        assert fact.status.run is not None
-    assert all(later > 1.3 * earlier for earlier, later in zip(waits, waits[1:], strict=False))
-    job = a_job("orders-x-9", fact.status.run.input or "", 9, created="2026-07-01T12:09:00Z")
+    assert all(later > 1.3 * earlier for earlier, later in pairwise(waits))
+    last = fact.status.run
+    assert last is not None
+    job = a_job("orders-x-9", last.input or "", 9, created="2026-07-01T12:09:00Z")
     s = snapshot(fact, ONE, TWO, runs=(a_run(job, a_pod("p", job, ended(None), deleting=True)),))
     decision = decide(s)
     assert decision.reason is Reason.POD_LOST

@@ -35,8 +35,11 @@ def is_recorded(status: SchemaVersionStatus, view: RunView) -> bool:
         return False
     if run.job == view.job.name:
         return run.outcome != "Running"
-    # Both by the API server's clock.
-    return run.started_at is not None and view.job.created <= run.started_at
+    if run.started_at is None:
+        return False
+    # Both by the API server's clock, which shows seconds only: within one, the TTL tells that it was recorded.
+    same_second = view.job.created == run.started_at
+    return view.job.created < run.started_at or (same_second and view.job.ttl is not None)
 
 
 def retry_delay(limits: Limits, run: Run) -> float:

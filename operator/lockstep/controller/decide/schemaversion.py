@@ -99,7 +99,9 @@ def _absorb_ended(s: SchemaVersionSnapshot) -> tuple[SchemaVersionStatus, Schema
 
 def _active(status: SchemaVersionStatus, s: SchemaVersionSnapshot) -> RunView | None:
     """Return the run that is under way."""
-    views = [view for view in s.runs if view.verdict.phase is not Phase.ENDED and not is_recorded(status, view)]
+    run = status.run
+    over = run.job if run is not None and run.outcome != "Running" else None
+    views = [view for view in s.runs if view.verdict.phase is not Phase.ENDED and view.job.name != over]
     return views[-1] if views else None
 
 
@@ -112,10 +114,9 @@ def _state(status: SchemaVersionStatus, wanted: Want, active: RunView | None, s:
             at = "an empty line" if target == BASE else f"version {s.fact.status.version}"
             return _State(Reason.UP_TO_DATE, f"the database is at {at}", stop=unfinished)
         case _ if s.fact.spec is not None and s.fact.spec.suspend and not _is_permanent(wanted):
-            return _State(Reason.SUSPENDED, "spec.suspend is true and there is something to do", stop=unfinished)
+            return _State(Reason.SUSPENDED, "spec.suspend is true and there is something to do")
         case Blocked(reason=reason, message=message, again=again):
-            quiet = reason is Reason.SETTLING
-            return _State(reason, message, again, stop=unfinished, quiet=quiet)
+            return _State(reason, message, again, quiet=reason is Reason.SETTLING)
         case Ready():
             return _run(status, wanted, unfinished, s)
 
@@ -287,8 +288,8 @@ def _decision(
     if active is not None:
         changes |= _run_fields(status, active, now)
     made = status.model_copy(update=changes)
-    # What is about to change anyway is not worth a write; what ended is taken in again at the next look.
-    fleeting = state.quiet or state.start is not None
+    # What is about to change anyway is not worth a write; but what a run ended with is, before anything else.
+    fleeting = (state.quiet or state.start is not None) and status == s.before
     ended = [view for view in s.runs if view.verdict.phase is Phase.ENDED and is_recorded(made, view)]
     retire = () if fleeting else tuple(view.job for view in ended if view.job.ttl is None)
     news = s.before.state != state.reason.value and state.reason.severity is not Severity.PROGRESS
@@ -297,9 +298,9 @@ def _decision(
         message=state.message,
         status=None if fleeting else made,
         stop=state.stop,
-        start=state.start,
+        start=state.start if fleeting else None,
         retire=retire,
-        again=state.again,
+        again=0.0 if state.start is not None and not fleeting else state.again,
         announce=news and not fleeting,
     )
 

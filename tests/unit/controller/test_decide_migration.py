@@ -1,0 +1,146 @@
+"""Every state of a Migration: its reason, and what kstatus makes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from lockstep.api.reasons import Reason
+from lockstep.controller.decide.migration import decide
+from lockstep.controller.facts import SchemaVersionFact, Source, migration_fact
+from lockstep.controller.inputs import pack_tags, tag
+from lockstep.controller.snapshot import Member, MigrationSnapshot, SourceState, member_of
+from support.controller import NOW, a_member, a_migration, a_schema_version, as_status, kstatus, migration
+
+FROM = {"configMapKeyRef": {"name": "texts", "key": "1.sql"}}
+SOURCE = Source("texts", "1.sql")
+
+
+def snapshot(member: Member, **more: object) -> MigrationSnapshot:
+    return replace(MigrationSnapshot(member=member, now=NOW), **more)  # type: ignore[arg-type]
+
+
+def applied_by(*members: Member) -> SchemaVersionFact:
+    settled = pack_tags([tag(each.as_set_member()) for each in members])
+    return a_schema_version(status={"observedGeneration": 1, "version": "1", "settled": settled})
+
+
+def from_config_map(state: SourceState | None = None) -> Member:
+    fact = a_migration("m", "1", up=None, upFrom=FROM)
+    return member_of(fact, {} if state is None else {SOURCE: state})
+
+
+TOO_LARGE = SourceState(None, Reason.SOURCE_TOO_LARGE, "too large: split it")
+MISSING = SourceState(None, Reason.SOURCE_NOT_FOUND, "ConfigMap 'texts' does not exist")
+M = a_member("m")
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    make: Callable[[], MigrationSnapshot]
+    reason: Reason
+    status: str
+    says: str = ""
+    applied: bool = False
+    again: bool = False
+
+
+CASES = [
+    Case("valid", lambda: snapshot(M), Reason.VALID, "Current"),
+    Case("valid, from a ConfigMap", lambda: snapshot(from_config_map(SourceState("0" * 64))), Reason.VALID, "Current"),
+    Case("applied", lambda: snapshot(M, consumers=(applied_by(M),)), Reason.VALID, "Current", applied=True),
+    Case("of a line whose database lacks it", lambda: snapshot(M, consumers=(applied_by(),)), Reason.VALID, "Current"),
+    Case(
+        "another text than the applied one",
+        lambda: snapshot(a_member("m", up="SELECT 2"), consumers=(applied_by(M),)),
+        Reason.VALID,
+        "Current",
+    ),
+    Case("repeatable", lambda: snapshot(a_member("r", None, repeatable=True)), Reason.VALID, "Current"),
+    Case("invalid", lambda: snapshot(a_member("m", lockTimeout="soon")), Reason.INVALID_SPEC, "Failed", "lockTimeout"),
+    Case("no version", lambda: snapshot(a_member("m", None)), Reason.INVALID_SPEC, "Failed", "version is missing"),
+    Case("Never", lambda: snapshot(a_member("m", transaction="Never")), Reason.NOT_SUPPORTED_YET, "Failed", "Never"),
+    Case(
+        "framework",
+        lambda: snapshot(a_member("m", up=None, framework={"name": "rails", "image": "i"})),
+        Reason.NOT_SUPPORTED_YET,
+        "Failed",
+        "framework",
+    ),
+    Case("twins", lambda: snapshot(M, twins=("n",)), Reason.DUPLICATE_VERSION, "Failed", "also in n"),
+    Case(
+        "circle", lambda: snapshot(M, cycle=("a 1", "b 1", "a 1")), Reason.CIRCULAR_REQUIREMENT, "Failed", "a 1 -> b 1"
+    ),
+    Case("unread source", lambda: snapshot(from_config_map()), Reason.SOURCE_NOT_FOUND, "InProgress", again=True),
+    Case(
+        "missing source",
+        lambda: snapshot(from_config_map(MISSING)),
+        Reason.SOURCE_NOT_FOUND,
+        "InProgress",
+        "texts",
+        again=True,
+    ),
+    Case(
+        "missing for long",
+        lambda: snapshot(from_config_map(MISSING), waited=121.0),
+        Reason.SOURCE_NOT_FOUND,
+        "Failed",
+        again=True,
+    ),
+    Case("too large", lambda: snapshot(from_config_map(TOO_LARGE)), Reason.SOURCE_TOO_LARGE, "Failed", "split"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_state(case: Case) -> None:
+    s = case.make()
+    decision = decide(s)
+    assert decision.reason is case.reason
+    assert case.says in decision.message
+    assert (decision.again is not None) is case.again
+    assert decision.status is not None
+    status = as_status(decision.status)
+    assert status["applied"] is case.applied
+    assert kstatus(1, status) == case.status
+    conditions = {each["type"]: each for each in status["conditions"]}
+    assert conditions["Applied"]["status"] == ("True" if case.applied else "False")
+    assert not {"Reconciling", "Stalled"} <= conditions.keys()
+    # Written once.
+    raw = {**migration("m"), "status": status}
+    again = decide(replace(s, member=replace(s.member, fact=replace(s.member.fact, status=status))))
+    assert raw["status"] == as_status(again.status)
+
+
+def test_applied_is_a_latch_and_keeps_its_checksum() -> None:
+    first = decide(snapshot(M, consumers=(applied_by(M),)))
+    assert first.status is not None
+    changed = a_member("m", up="SELECT 2")
+    fact = replace(changed.fact, status=as_status(first.status))
+    later = decide(snapshot(replace(changed, fact=fact)))
+    assert later.status is not None
+    assert later.status.applied
+    assert later.status.checksum == M.up
+    assert later.status.conditions[-1].message == first.status.conditions[-1].message
+
+
+def test_a_repeatable_ones_checksum_follows_its_text() -> None:
+    first = a_member("r", None, repeatable=True)
+    written = decide(snapshot(first, consumers=(applied_by(first),))).status
+    second = a_member("r", None, repeatable=True, up="SELECT 2")
+    later = decide(snapshot(replace(second, fact=replace(second.fact, status=as_status(written))))).status
+    assert later is not None
+    assert later.checksum == second.up
+
+
+def test_nothing_is_said_of_what_is_being_deleted() -> None:
+    assert decide(snapshot(replace(M, fact=replace(M.fact, deleting=True)))).status is None
+
+
+def test_only_news_is_announced() -> None:
+    assert not decide(snapshot(M)).announce
+    twins = decide(snapshot(M, twins=("n",)))
+    assert twins.announce
+    fact = migration_fact({**migration("m"), "status": as_status(twins.status)})
+    assert not decide(snapshot(member_of(fact, {}), twins=("n",))).announce
+    assert decide(snapshot(member_of(fact, {}))).announce
