@@ -1,5 +1,6 @@
 """The process: reads what the pod has mounted, runs, reports, and ends with the exit code of the outcome."""
 
+import gc
 import os
 import signal
 import socket
@@ -47,6 +48,9 @@ def _run(mounts: Mounts, report: Report) -> Result:
         signal.signal(signal.SIGINT, lambda *_: control.interrupt())
         name, words = read_secret(mounts.secret(), order.database)
         engine = load(name)
+        # All is imported: what there is now stays until the end.
+        gc.freeze()
+        gc.enable()
         target = engine.target(words, order.database.secret)
         report.hide(target.secrets)
         identity = _identity(order)

@@ -16,8 +16,15 @@ WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::pg_catalog.int4))
 ORDER BY a.xact_start LIMIT 3
 """
 _LITERALS: Final = re.compile(
-    r"""'(?:[^']|'')*(?:'|\Z)|\$([A-Za-z_]*)\$.*?(?:\$\1\$|\Z)|(?<![\w$"])\d[\w.]*|--[^\n]*|/\*.*?(?:\*/|\Z)""",
-    re.DOTALL,
+    r"""
+      (?<![\w$"])[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)
+    | (?:(?<![\w$"])[bBxXnN])?'(?:[^']|'')*(?:'|\Z)
+    | \$(\w*)\$.*?(?:\$\1\$|\Z)
+    | (?<![\w$"])\d[\w.]*
+    | --[^\n]*
+    | /\*.*?(?:\*/|\Z)
+    """,
+    re.DOTALL | re.VERBOSE,
 )
 
 

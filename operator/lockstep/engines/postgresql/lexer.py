@@ -13,13 +13,17 @@ HEAD_WORDS: Final = 12
 """Words kept of each statement, to tell what it is."""
 
 _SPACE: Final = " \t\n\r\f\v"
-_IDENT: Final = "A-Za-z_\x80-\U0010ffff"
+# A name's first character is a letter, an underscore, or anything beyond ASCII; the others may be digits and `$` too.
+# Said by what they are not: a range up to the last character of Unicode costs 20 ms to compile.
+_FIRST: Final = r"[^\x00-\x40\x5b-\x5e\x60\x7b-\x7f]"
+_NEXT: Final = r"[^\x00-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
+_TAG: Final = r"[^\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
 
 # Every alternative consumes at least one character, and together they consume any.
 _TOKEN: Final = re.compile(
     rf"""
       (?P<space>[{_SPACE}]+)
-    | (?P<word>[{_IDENT}][{_IDENT}0-9$]*)
+    | (?P<word>{_FIRST}{_NEXT}*)
     | (?P<plain>(?:[0-9,.=<>+*%^|~!@#`?:&\[\]{{}}]|-(?!-)|/(?!\*))+)
     | (?P<line>--[^\n\r]*)
     | (?P<end>;)
@@ -27,7 +31,7 @@ _TOKEN: Final = re.compile(
     | (?P<close>\))
     | (?P<quote>')
     | (?P<name>")
-    | (?P<dollar>\$(?:[{_IDENT}][{_IDENT}0-9]*)?\$)
+    | (?P<dollar>\$(?:{_FIRST}{_TAG}*)?\$)
     | (?P<block>/\*)
     | (?P<backslash>\\)
     | (?P<other>.)
