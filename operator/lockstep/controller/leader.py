@@ -66,6 +66,7 @@ class Leader:
     """When the last successful renewal was sent (monotonic); None while this replica does not lead."""
     tried_at: float | None = field(default=None, init=False)
     """When the Lease was last tried, with or without success: a sign of life."""
+    _lease: Object | None = field(default=None, init=False)
     _seen: tuple[str, str] | None = field(default=None, init=False)
     _seen_at: float = field(default=0.0, init=False)
 
@@ -148,11 +149,11 @@ class Leader:
         """Take or renew the Lease once; False if another replica holds it."""
         # Before the request: what counts for others is when the server took it, which is not earlier.
         sent = self.tried_at = self.clock.monotonic()
+        # As we wrote it last: if it has changed since, the replacement fails.
+        lease, self._lease = self._lease, None
         try:
-            lease = await self.kube.get(LEASES, self.namespace, self.name, self._request_seconds)
-        except NotFoundError:
-            lease = None
-        try:
+            if lease is None:
+                lease = await self._read()
             if lease is None:
                 body: Object = {
                     "apiVersion": LEASES.api_version,
@@ -160,17 +161,23 @@ class Leader:
                     "metadata": {"name": self.name, "namespace": self.namespace},
                     "spec": self._spec({}),
                 }
-                await self.kube.create(LEASES, self.namespace, body)
+                made = await self.kube.create(LEASES, self.namespace, body)
+            elif self._may_take(lease):
+                body = {**lease, "spec": self._spec(lease.get("spec") or {})}
+                made = await self.kube.replace(LEASES, self.namespace, self.name, body, self._request_seconds)
             else:
-                if not self._may_take(lease):
-                    return False
-                lease["spec"] = self._spec(lease.get("spec") or {})
-                await self.kube.replace(LEASES, self.namespace, self.name, lease, self._request_seconds)
+                return False
         except (ConflictError, AlreadyExistsError):
             # Somebody was faster; if that was us (an answer that got lost), the next try shows it.
-            return self.renewed_at is not None and self.leads
-        self.renewed_at = sent
+            return self.leads
+        self.renewed_at, self._lease = sent, made
         return True
+
+    async def _read(self) -> Object | None:
+        try:
+            return await self.kube.get(LEASES, self.namespace, self.name, self._request_seconds)
+        except NotFoundError:
+            return None
 
     def _may_take(self, lease: Object) -> bool:
         spec = lease.get("spec") or {}
