@@ -159,6 +159,19 @@ def kstatus(generation: int, status: Object, deleting: bool = False) -> str:
     return "Current"
 
 
+def apply_merge_patch(target: Any, patch: Any) -> Any:
+    """Apply a patch as RFC 7386 says."""
+    if not isinstance(patch, dict):
+        return patch
+    made = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            made.pop(key, None)
+        else:
+            made[key] = apply_merge_patch(made.get(key), value)
+    return made
+
+
 def as_status(model: Any) -> Object:
     """Return a status as the API server would hold it."""
     return dump(model)

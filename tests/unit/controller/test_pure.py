@@ -20,7 +20,7 @@ from lockstep.controller.snapshot import LineView
 from lockstep.controller.status import Wish, conditions, merge_patch
 from lockstep.planning.digest import SetMember
 from lockstep.planning.version import Version
-from support.controller import a_job, a_migration, a_schema_version
+from support.controller import a_job, a_migration, a_schema_version, apply_merge_patch
 
 SPEC = SchemaVersionSpec.model_validate({"database": {"secretRef": {"name": "db"}}})
 SETTINGS = load({"POD_NAMESPACE": "ns", "LOCKSTEP_IMAGE": "lockstep:1"})
@@ -30,19 +30,6 @@ JSON = st.recursive(
     max_leaves=8,
 )
 OBJECT = st.dictionaries(st.sampled_from("abcd"), JSON, max_size=4)
-
-
-def apply_merge_patch(target: Any, patch: Any) -> Any:
-    """Apply a patch as RFC 7386 says."""
-    if not isinstance(patch, dict):
-        return patch
-    made = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            made.pop(key, None)
-        else:
-            made[key] = apply_merge_patch(made.get(key), value)
-    return made
 
 
 @given(OBJECT, OBJECT)
