@@ -214,6 +214,8 @@ class JobFact:
     retry: str | None
     created: str
     """creationTimestamp (RFC 3339), by the API server's clock."""
+    image: str
+    """The image of its pod."""
     suspended: bool
     deleting: bool
     ended: str
@@ -235,6 +237,7 @@ def job_fact(raw: Object) -> JobFact:
         if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":
             end = condition
     attempt = annotations.get(names.ANNOTATION_ATTEMPT, "1")
+    containers: list[Object] = ((spec.get("template") or {}).get("spec") or {}).get("containers") or []
     return JobFact(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -247,6 +250,7 @@ def job_fact(raw: Object) -> JobFact:
         target=annotations.get(names.ANNOTATION_TARGET, ""),
         retry=annotations.get(names.ANNOTATION_RETRY),
         created=metadata.get("creationTimestamp", ""),
+        image=next((each.get("image", "") for each in containers), ""),
         suspended=bool(spec.get("suspend")),
         deleting=metadata.get("deletionTimestamp") is not None,
         ended=end.get("type", ""),

@@ -77,11 +77,13 @@ class LineView:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The operator's settings that decisions depend on (seconds)."""
+    """The operator's settings that decisions depend on; times in seconds."""
 
     settle: float = 1.0
     backoff: float = 5.0
     backoff_max: float = 300.0
+    image: str = ""
+    """The image of the runs' pods."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from lockstep.api.reasons import Reason
 from lockstep.controller.decide.schemaversion import Decision, decide
 from lockstep.controller.facts import SchemaVersionFact, schema_version_fact
 from lockstep.controller.inputs import RunInput
-from lockstep.controller.snapshot import LineView, Member, SchemaVersionSnapshot
+from lockstep.controller.snapshot import Limits, LineView, Member, SchemaVersionSnapshot
 from lockstep.planning.digest import set_digest
 from lockstep.planning.wire import ErrorDetail, LedgerMark, Progress, Result, StepDone
 from support.controller import (
@@ -636,3 +636,12 @@ def test_other_pod_settings_restart_only_what_has_not_started() -> None:
     assert decide(replace(s, fact=changed)).stop is None
     stuck = under_way({"state": {"waiting": {"reason": "ImagePullBackOff"}}})
     assert decide(replace(stuck, fact=changed)).stop is not None
+
+
+def test_a_corrected_image_replaces_only_a_pod_that_waits_for_the_old_one() -> None:
+    spec = {"template": {"spec": {"containers": [{"image": "lockstep:typo"}]}}}
+    pulling = {"state": {"waiting": {"reason": "ErrImagePull"}}}
+    stuck, works = under_way(pulling, spec=spec), under_way({"state": RUNNING}, spec=spec)
+    assert decide(replace(stuck, limits=Limits(image="lockstep:typo"))).stop is None
+    assert decide(replace(stuck, limits=Limits(image="lockstep:right"))).stop is not None
+    assert decide(replace(works, limits=Limits(image="lockstep:right"))).stop is None

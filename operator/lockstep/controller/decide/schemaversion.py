@@ -130,7 +130,7 @@ def _under_way(status: SchemaVersionStatus, wanted: Want, active: RunView, s: Sc
     job, said = active.job, active.verdict
     if job.deleting:
         return _State(Reason.RUNNING, f"Job {job.name} is stopping at a boundary", WATCH_AGAIN)
-    if _must_stop(wanted, active):
+    if _must_stop(wanted, active, s.limits.image):
         return _State(Reason.RUNNING, f"Job {job.name} is stopped since what is wanted changed", WATCH_AGAIN, stop=job)
     reason, message = _of_run(status, active)
     if isinstance(wanted, Blocked) and _is_permanent(wanted):
@@ -175,8 +175,11 @@ def _last_failure(status: SchemaVersionStatus, job: JobFact) -> Reason | None:
         return None
 
 
-def _must_stop(wanted: Want, active: RunView) -> bool:
+def _must_stop(wanted: Want, active: RunView, image: str) -> bool:
     """Tell whether what is wanted now is not what the run does."""
+    if active.verdict.reason is Reason.IMAGE_PULL_FAILED and active.job.image != image:
+        # The operator's setting was corrected; the pod would wait for the old image until its deadline.
+        return True
     doing = RunInput.parse(active.job.input)
     if isinstance(wanted, Blocked):
         # The set may be arriving; but never past a lower target.
