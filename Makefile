@@ -66,4 +66,5 @@ test: venv ## every test, on a fresh machine too: packages, cluster, image, oper
 	$(BIN)/pytest -n 4 --dist worksteal $(PYTEST_ARGS)
 
 bench: cluster image install ## ratios against a bare loop and a bare Job, in one run
-	@PYTHONPATH=tests KUBECONFIG=$(CURDIR)/.local/kubeconfig $(BIN)/python -m bench
+	@$(BIN)/python tests/bench/bench_runner.py
+	@KUBECONFIG=$(CURDIR)/.local/kubeconfig $(BIN)/python tests/bench/bench_cluster.py

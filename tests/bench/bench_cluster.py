@@ -1,16 +1,21 @@
-"""The operator on a real cluster: apply-to-Ready against a bare Job, and a thousand Migrations.
+"""The operator on a real cluster: apply-to-Ready against a bare Job, and a thousand Migrations: `make bench`.
 
 Everything is a ratio within one run, or a count: this says nothing of seconds on another machine.
 """
 
+import argparse
 import json
 import re
 import statistics
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lockstep.planning.checksum import checksum
 from lockstep.planning.digest import SetMember, set_digest
@@ -20,7 +25,6 @@ from support.kube import Kube, Object, connect, is_ready, migration, schema_vers
 from support.targets import Target, reachable
 from support.waiting import eventually
 
-ROUNDS = 10
 LINES = 100
 PER_LINE = 10
 IDLE_SECONDS = 30
@@ -88,7 +92,7 @@ def timed(start: Callable[[], object], done: Callable[[], object], what: str) ->
     return time.monotonic() - begin
 
 
-def apply_to_ready() -> list[Figure]:
+def apply_to_ready(rounds: int) -> list[Figure]:
     """Apply one Migration and a SchemaVersion until Ready; a bare Job until Complete; interleaved."""
     bare: list[float] = []
     exact: list[float] = []
@@ -96,7 +100,7 @@ def apply_to_ready() -> list[Figure]:
     up = "CREATE TABLE a (n int)"
     digest = {"digest": set_digest([SetMember("m", Version.parse("1"), checksum(up))], None)}
     with namespace() as kube, server() as (postgres, address):
-        for number in range(ROUNDS):
+        for number in range(rounds):
             for name, spec, times in (
                 (f"exact-{number}", {"migrations": digest}, exact),
                 (f"settled-{number}", {}, settled),
@@ -213,10 +217,22 @@ def thousand() -> list[Figure]:
     ]
 
 
-def main() -> list[Figure]:
-    """Run both."""
-    return [*apply_to_ready(), *thousand()]
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=10, help="of apply-to-Ready")
+    parser.add_argument("--only", choices=["ready", "thousand"])
+    parser.add_argument("--json", type=Path)
+    wanted = parser.parse_args()
+    figures = [] if wanted.only == "thousand" else apply_to_ready(wanted.rounds)
+    figures += [] if wanted.only == "ready" else thousand()
+    print()
+    for figure in figures:
+        goal = f"   (goal {figure.goal})" if figure.goal else ""
+        print(f"{figure.what:<64}{figure.value:>10.2f} {figure.unit}{goal}")
+    if wanted.json is not None:
+        wanted.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=1))
 
 
 if __name__ == "__main__":
-    print(json.dumps([vars(figure) for figure in main()], indent=1))
+    main()
