@@ -36,7 +36,8 @@ def _structural(node: Any, definitions: Mapping[str, Any]) -> Any:
     for key, value in node.items():
         if key == "properties":
             kept[key] = {name: _structural(each, definitions) for name, each in value.items()}
-        elif key == "default" and value is None:
+        elif key == "default" and (value in (None, []) or (value == {} and "properties" not in node)):
+            # An empty list or map that nobody wrote is only noise in `kubectl get -o yaml`.
             continue
         elif key == "const":
             kept["enum"] = [value]
