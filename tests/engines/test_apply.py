@@ -98,6 +98,17 @@ def test_what_failed_leaves_nothing_and_keeps_what_was_before(any_database: Data
     assert versions(any_database) == ["0001", "0002"]
 
 
+def test_a_long_text_that_fails_at_its_end_leaves_nothing(any_database: Database, pod: Pod) -> None:
+    # Several sends, and the last of them fails.
+    long = broken(
+        "CREATE TABLE extra (x text);\n" + f"INSERT INTO extra VALUES ('{'x' * 900}');\n" * 300 + "SELECT 1/0;"
+    )
+    ended = pod.run(order(USERS, long), keys_of(any_database))
+    assert ended.result.error is not None, ended.text
+    assert (ended.result.error.statement, ended.result.error.line) == (302, 302)
+    assert tables(any_database) == {"users"}
+
+
 def test_the_line_is_the_one_that_the_server_points_to(database: Database, pod: Pod) -> None:
     ended = pod.run(order(broken("-- first\nSELECT 1;\nSELECT 'é',\n  nothing\nFROM pg_class;")), keys_of(database))
     assert ended.result.error is not None

@@ -42,6 +42,19 @@ def test_the_next_migration_starts_clean(dirt: str, any_database: Database, pod:
     assert any_database.query("SELECT version FROM lockstep.applied ORDER BY 1") == [("1",), ("2",)]
 
 
+def test_a_role_that_acts_as_another_by_default_goes_on_to(any_database: Database, pod: Pod) -> None:
+    name = any_database.name
+    any_database.query("DO $$BEGIN CREATE ROLE other; EXCEPTION WHEN duplicate_object THEN NULL; END$$")
+    any_database.query(f"GRANT other TO {APP}; ALTER DATABASE {name} OWNER TO other")
+    any_database.query(f"ALTER ROLE {APP} IN DATABASE {name} SET role = 'other'")
+    ended = pod.run(
+        order(migration("1", "CREATE TABLE a ()"), migration("2", "CREATE TABLE b ()")), keys_of(any_database)
+    )
+    assert ended.code == 0, ended.text
+    owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relname IN ('a', 'b', 'history')"
+    assert any_database.query(owners) == [("other",)]
+
+
 BROKEN = {
     "drops-the-ledger": "DROP SCHEMA lockstep CASCADE",
     "empties-the-run": "DELETE FROM lockstep.run",

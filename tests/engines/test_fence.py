@@ -1,0 +1,46 @@
+"""The fence itself, with SQL that the splitter would never let through."""
+
+from contextlib import closing
+
+import pytest
+
+from lockstep.api.reasons import Reason
+from lockstep.engines import load
+from lockstep.engines.base import Files, Identity, RunError, Target, Task
+from lockstep.engines.control import Control
+from lockstep.engines.postgresql.lexer import split
+from lockstep.engines.postgresql.statements import SqlScript
+from servers.postgres import Database
+from servers.runner import migration, order
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COMMIT; BEGIN",
+        "ROLLBACK; BEGIN",
+        "COMMIT; BEGIN; UPDATE lockstep.run SET epoch = epoch",
+        "COMMIT",
+        "ROLLBACK AND CHAIN",
+        "PREPARE TRANSACTION 'x'; BEGIN",
+    ],
+)
+def test_what_left_its_transaction_is_never_recorded(sql: str, any_database: Database) -> None:
+    bad = migration("1", f"CREATE TABLE left_behind (); {sql}")
+    wanted = order(bad)
+    task = Task(wanted, Target("postgresql", any_database.params), Files(), Identity("pod", "job", 1, wanted.owner))
+    assert bad.up is not None
+    script = SqlScript(bad.up, tuple(split(bad.up)))
+    with closing(Control(60)) as control:
+        session = load("postgresql").connect(task, control, lambda *_, **__: None)
+        try:
+            session.lock(5)
+            session.enter()
+            with pytest.raises(RunError) as caught:
+                session.apply(bad, script, lambda _: None)
+        finally:
+            session.close()
+    # max_prepared_transactions is 0 by default: there the server itself refuses.
+    assert caught.value.reason in {Reason.FENCED, Reason.STATEMENT_FAILED}
+    assert any_database.query("SELECT count(*) FROM lockstep.history") == [(0,)]
+    assert any_database.query("SELECT count(*) FROM lockstep.applied") == [(0,)]
