@@ -9,7 +9,7 @@ from lockstep.controller.cache import Cache, Line, Name
 from lockstep.controller.clock import Clock
 from lockstep.controller.decide import requires
 from lockstep.controller.decide.absorb import is_recorded
-from lockstep.controller.decide.schemaversion import PENDING_AGAIN, WATCH_AGAIN
+from lockstep.controller.decide.schemaversion import PENDING_AGAIN, watch_again
 from lockstep.controller.facts import (
     JobFact,
     MigrationFact,
@@ -157,9 +157,18 @@ class Gatherer:
         seconds = self.memory.seconds(key, "job", job.uid, said.phase.value)
         if said.phase is Phase.PENDING and not pods and seconds >= PENDING_AGAIN * 0.9:
             return RunView(job, await self._held_up(job, said))
-        if said.phase is Phase.RUNNING and said.pod is not None and seconds >= WATCH_AGAIN * 0.9:
-            return RunView(job, said, await self._progress(job, said.pod))
-        return view
+        if said.phase is Phase.RUNNING and said.pod is not None and self._log_is_due(key, job, seconds):
+            return RunView(job, said, await self._progress(job, said.pod), seconds)
+        return replace(view, seconds=seconds)
+
+    def _log_is_due(self, key: Key, job: JobFact, seconds: float) -> bool:
+        """Tell whether the log of a run is read at this look, of which there may be many."""
+        # A little less than the pause that was asked for.
+        if self.memory.seconds(key, "log", job.uid) < watch_again(seconds) * 0.9:
+            return False
+        self.memory.forget(key, "log")
+        self.memory.seconds(key, "log", job.uid)
+        return True
 
     def _pods_of(self, key: Name, job: JobFact) -> list[PodFact]:
         return [pod for pod in self.cache.pods_of(key) if pod.job_uid == job.uid]

@@ -101,7 +101,6 @@ class Reconciler:
             job = decision.stop
             log.info("run stopped", key=str(key), job=job.name, reason=decision.reason.value)
             await self.kube.delete(JOBS, job.namespace, job.name, uid=job.uid, propagation="Foreground")
-        self._remember(key, decision.reason, s.fact.generation)
         if decision.status is not None:
             patch = merge_patch(dump(s.before), dump(decision.status))
             if patch and not await self._write(key, SCHEMA_VERSIONS, s.fact.resource_version, patch):
@@ -114,7 +113,8 @@ class Reconciler:
                     message=decision.message,
                     job=decision.status.run.job if decision.status.run else None,
                 )
-                self._count(s, decision)
+                self._count(key, s, decision)
+        self._remember(key, decision.reason, s.fact.generation)
         if decision.announce:
             about = About(names.SCHEMA_VERSION, fact.namespace, fact.name, fact.uid)
             await self.announcer.post(about, decision.reason, decision.message)
@@ -133,12 +133,15 @@ class Reconciler:
         elif reason is not Reason.SETTLING:
             self.memory.forget(key, "waiting")
 
-    def _count(self, s: SchemaVersionSnapshot, decision: schemaversion.Decision) -> None:
+    def _count(self, key: Key, s: SchemaVersionSnapshot, decision: schemaversion.Decision) -> None:
         run = decision.status.run if decision.status is not None else None
         before = s.before.run
         if run is None or run.outcome == "Running" or (before is not None and run.finished_at == before.finished_at):
             return
         metrics.RUNS.labels(run.outcome, run.reason or "").inc()
+        if self.memory.known(key, "run", run.job):
+            metrics.RUN_SECONDS.observe(self.memory.seconds(key, "run", run.job))
+            self.memory.forget(key, "run")
 
     async def _retire(self, namespace: str, name: str) -> None:
         """Let a Job go after a while: its result is on the status."""

@@ -65,6 +65,8 @@ class RunView:
     verdict: Verdict
     progress: Progress | None = None
     """The last progress line of its log, where it was read."""
+    seconds: float = 0.0
+    """For how long this process has seen its container run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ class Starter:
         except (ForbiddenError, InvalidError) as error:
             reason, message = rejection(error.message)
             raise RejectedError(reason, message) from error
+        self.gatherer.memory.seconds(key, "run", job.name)
         log.info(
             "run started" if made else "run adopted",
             key=str(key),

@@ -547,6 +547,9 @@ def test_two_jobs_of_one_second() -> None:
     assert decision.status is not None
     assert decision.status.run is not None
     assert decision.status.run.job == "orders-y-1"
+    done = replace(DONE, version="1")
+    s = replace(s, runs=(a_run(job, a_pod("p", job, ended(done))),), pods_left=())
+    assert decide(s).reason is Reason.UP_TO_DATE
 
 
 def test_a_result_of_another_input_counts_for_the_version_only() -> None:
@@ -605,6 +608,17 @@ def test_progress_and_the_holder_of_the_lock() -> None:
     assert status["lock"]["holder"] == "p0"
     waiting = replace(view, progress=Progress(0, 0, None, "WaitingForLock", "held by x"))
     assert "lock" not in written(s, decide(replace(s, runs=(waiting,))))
+
+
+def test_progress_that_was_seen_stays_until_the_log_is_read_again() -> None:
+    s = under_way({"state": RUNNING})
+    s = replace(s, runs=(replace(s.runs[0], progress=Progress(1, 2, "2")),))
+    fact = after(s)
+    later = decide(replace(s, fact=fact, runs=(replace(s.runs[0], progress=None, seconds=120.0),)))
+    assert as_status(later.status) == as_status(fact.status)
+    # The longer it runs, the less often: a status is not a log.
+    assert later.again == 12.0
+    assert decide(replace(s, runs=(replace(s.runs[0], seconds=1e5),))).again == 60.0
 
 
 def test_the_next_attempt_gets_a_name_of_its_own() -> None:

@@ -140,6 +140,7 @@ async def test_it_ends_when_the_api_server_does_not_answer(monkeypatch: pytest.M
 
     async def sleep(seconds: float) -> None:
         clock.seconds += seconds
+        assert clock.seconds < 2000, "it goes on for ever"
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     await leader.acquire()

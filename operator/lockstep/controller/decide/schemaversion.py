@@ -20,6 +20,8 @@ from lockstep.planning.wire import Progress
 NAMES_PENDING = 10
 WATCH_AGAIN = 5.0
 """Seconds after which a run under way is looked at again: its log, and what holds up its pod."""
+WATCH_AGAIN_MAX = 60.0
+"""The same for a run that takes hours: a status is not a log."""
 PENDING_AGAIN = 2.0
 """The same while it has no pod: what the Job controller cannot make shows in events only."""
 _HOLDS_LOCK = frozenset({"Planning", "Running", "WaitingForRetry"})
@@ -135,12 +137,20 @@ def _under_way(status: SchemaVersionStatus, wanted: Want, active: RunView, s: Sc
     reason, message = _of_run(status, active)
     if isinstance(wanted, Blocked) and _is_permanent(wanted):
         reason, message = wanted.reason, f"{wanted.message} (Job {job.name} still runs)"
-    return _State(reason, message, PENDING_AGAIN if said.phase is Phase.PENDING else WATCH_AGAIN)
+    return _State(reason, message, PENDING_AGAIN if said.phase is Phase.PENDING else watch_again(active.seconds))
+
+
+def watch_again(seconds: float) -> float:
+    """Return the seconds until a run that has run for so long is looked at again."""
+    return min(WATCH_AGAIN_MAX, max(WATCH_AGAIN, seconds / 10))
 
 
 def _of_run(status: SchemaVersionStatus, active: RunView) -> tuple[Reason, str]:
     job, said = active.job, active.verdict
     failing = _last_failure(status, job)
+    if said.phase is Phase.RUNNING and active.progress is None and (shown := _shown(status, job)) is not None:
+        # Its log is not read at each look: what was seen last goes on counting.
+        return shown
     if said.reason is not None:
         return said.reason, said.message
     if failing is not None and not _moves(active.progress):
@@ -149,6 +159,16 @@ def _of_run(status: SchemaVersionStatus, active: RunView) -> tuple[Reason, str]:
     if said.phase is Phase.PENDING:
         return Reason.RUNNING, said.message or f"Job {job.name} is starting"
     return Reason.RUNNING, _progress_message(active)
+
+
+def _shown(status: SchemaVersionStatus, job: JobFact) -> tuple[Reason, str] | None:
+    """Return what the status already says of a run whose progress was seen."""
+    if status.run is None or status.run.job != job.name or status.run.progress is None:
+        return None
+    ready = next((each for each in status.conditions if each.type == "Ready"), None)
+    # Nothing but how far it is: what else was wrong may be right by now.
+    shown = ready is not None and ready.reason == Reason.RUNNING
+    return (Reason.RUNNING, ready.message) if ready is not None and shown else None
 
 
 def _moves(progress: Progress | None) -> bool:
