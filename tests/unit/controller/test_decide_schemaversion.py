@@ -659,3 +659,56 @@ def test_a_corrected_image_replaces_only_a_pod_that_waits_for_the_old_one() -> N
     assert decide(replace(stuck, limits=Limits(image="lockstep:typo"))).stop is None
     assert decide(replace(stuck, limits=Limits(image="lockstep:right"))).stop is not None
     assert decide(replace(works, limits=Limits(image="lockstep:right"))).stop is None
+
+
+def test_somebody_elses_lock_is_named() -> None:
+    held = Result(Reason.LOCK_HELD, "the line is held by pod x", holder="x")
+    status = written(s := finished(held), decide(s))
+    assert status["lock"]["holder"] == "x"
+    assert status["state"] == "LockHeld"
+
+
+def test_a_retry_token_is_on_the_status_once_it_was_handled() -> None:
+    fact = fresh()
+    fact = replace(fact, retry="now")
+    job = replace(a_job("orders-x-1", str(wanted_input(fact, ONE, TWO))), retry="now")
+    s = snapshot(fact, ONE, TWO, runs=(a_run(job, a_pod("p", job, ended(DONE))),))
+    assert written(s, decide(s))["lastHandledRetry"] == "now"
+
+
+def test_a_job_that_was_never_started_and_is_outdated_is_taken_away() -> None:
+    job = a_job("orders-x-1", str(wanted_input(fresh(), ONE)), spec={"suspend": True})
+    decision = decide(snapshot(fresh(), ONE, TWO, runs=(a_run(job),)))
+    assert decision.stop == job
+    assert decision.start is None
+    # While nothing can be said about what is wanted it stays.
+    assert decide(snapshot(fresh(), ONE, TWO, runs=(a_run(job),), quiet=0.1)).stop is None
+    # The database has what is wanted.
+    assert decide(snapshot(up_to_date(), ONE, TWO, runs=(a_run(replace(job, name="orders-y-1")),))).stop
+
+
+def test_the_status_of_another_version_of_lockstep() -> None:
+    """A reason that this version does not know is a failure like any other."""
+    fact = failed(FAILED)
+    assert fact.status.run is not None
+    later = fact.status.model_copy(update={"run": fact.status.run.model_copy(update={"reason": "FromTheFuture"})})
+    assert decide(snapshot(replace(fact, status=later), ONE, TWO)).reason is Reason.RUNNER_FAILED
+
+
+def test_an_applied_text_whose_config_map_is_gone_is_no_news() -> None:
+    source = {"configMapKeyRef": {"name": "c", "key": "k"}}
+    gone = a_member("one", "1", up=None, upFrom=source)
+    assert gone.up is None
+    assert decide(snapshot(up_to_date(), gone, TWO)).reason is Reason.UP_TO_DATE
+
+
+def test_several_unmet_requirements_are_counted() -> None:
+    needy = a_member("needy", "1", requires=[{"schema": "a", "version": "1"}, {"schema": "b", "version": "1"}])
+    decision = decide(snapshot(fresh(), needy))
+    assert decision.reason is Reason.REQUIREMENT_NOT_MET
+    assert "and 1 more" in decision.message
+
+
+def test_a_set_with_another_digest_says_so() -> None:
+    decision = decide(snapshot(fresh(migrations={"digest": "sha256:" + "0" * 64}), ONE))
+    assert "missing, changed or too many" in decision.message
