@@ -128,16 +128,23 @@ class Applier:
             ConnectionLostError: if it is not known whether it is there.
         """
         pause = FIRST_PAUSE
+        gave_up: RunError | None = None
         for attempt in range(1, TRIES + 1):
             try:
                 return self._try(migration, script)
             except _PassingError as passing:
-                if attempt == TRIES or self._control.stop is not None:
-                    raise self._gave_up(migration, passing, attempt) from passing
+                gave_up = self._gave_up(passing, attempt)
+                if attempt == TRIES:
+                    raise gave_up from passing
                 self._log("retry", version=migration.version, attempt=attempt, sqlstate=passing.failure.error.sqlstate)
                 waiting(f"{passing.failure.error.primary}{self._blockers.words()}")
                 self._control.pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
                 pause = min(LONGEST_PAUSE, pause * 2)
+            except RunError as stopped:
+                # What it waited for until its deadline says more than the deadline.
+                if gave_up is not None and stopped.reason is Reason.DEADLINE_EXCEEDED:
+                    raise gave_up from stopped
+                raise
         raise AssertionError  # pragma: no cover - the last try has raised
 
     def _try(self, migration: OrderedMigration, script: SqlScript) -> Recorded:
@@ -241,13 +248,11 @@ class Applier:
             )
         return RunError(reason, text, error=ErrorDetail(migration.version))
 
-    def _gave_up(self, migration: OrderedMigration, passing: "_PassingError", attempts: int) -> RunError:
-        if self._control.stop is not None:
-            return self.stopped(migration)
+    def _gave_up(self, passing: "_PassingError", attempts: int) -> RunError:
         failure = passing.failure
         return RunError(
             Reason.LOCK_TIMEOUT,
-            f"{failure.place}: tried {attempts} times, SQLSTATE {failure.error.sqlstate}: {failure.error.primary}"
+            f"{failure.place}: tried {attempts} time(s), SQLSTATE {failure.error.sqlstate}: {failure.error.primary}"
             f"{self._blockers.words()}",
             error=failure.detail,
         )
