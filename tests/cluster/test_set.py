@@ -156,3 +156,14 @@ def test_suspended(kube: Kube, target: Target) -> None:
     kube.patch("SchemaVersion", "orders", {"spec": {"suspend": False}})
     kube.wait_reason("SchemaVersion", "orders", "UpToDate")
     assert target.tables() == {"a"}
+
+
+def test_a_schema_version_that_comes_first(kube: Kube, target: Target) -> None:
+    """Without a digest: an empty line is not taken for a complete one while its Migrations are on their way."""
+    kube.apply(
+        target.secret(), schema_version("orders"), migration("orders", "1", CREATE), migration("orders", "2", EXTEND)
+    )
+    kube.wait_reason("SchemaVersion", "orders", "UpToDate")
+    found = kube.get("SchemaVersion", "orders")["status"]
+    assert (found["version"], found["run"]["attempt"]) == ("2", 1)
+    assert len(kube.list("Job")) == 1

@@ -101,7 +101,7 @@ class Cache:
             else:
                 _mark(self._run_pods, Name(fact.namespace, fact.schema_version), key, present)
         for fact in (old, new):
-            if isinstance(fact, MigrationFact) and _text_changed(old, new):
+            if isinstance(fact, MigrationFact | SchemaVersionFact) and _spec_changed(old, new):
                 self._changed[Line(fact.namespace, fact.line)] = self.clock.monotonic()
 
     def touch(self, line: Line) -> None:
@@ -109,7 +109,10 @@ class Cache:
         self._changed[line] = self.clock.monotonic()
 
     def quiet_for(self, line: Line) -> float:
-        """Return the seconds since something of a line last changed."""
+        """Return the seconds since something of a line last changed: a text, or what a SchemaVersion wants.
+
+        Both count, since the SchemaVersion may come before its Migrations.
+        """
         changed = self._changed.get(line)
         return float("inf") if changed is None else self.clock.monotonic() - changed
 
@@ -178,9 +181,10 @@ def _mark(index: dict[Group, set[Name]], group: Group, key: Name, present: bool)
             del index[group]
 
 
-def _text_changed(old: Fact | None, new: Fact | None) -> bool:
+def _spec_changed(old: Fact | None, new: Fact | None) -> bool:
     """Tell whether more than a status changed."""
-    if not isinstance(old, MigrationFact) or not isinstance(new, MigrationFact):
+    kinds = MigrationFact | SchemaVersionFact
+    if not isinstance(old, kinds) or not isinstance(new, kinds):
         return True
     return old.uid != new.uid or old.generation != new.generation or old.deleting != new.deleting
 

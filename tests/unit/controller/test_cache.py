@@ -72,6 +72,18 @@ def test_a_status_alone_disturbs_nobody_else() -> None:
     assert intake.cache.quiet_for(LINE) == 0
 
 
+def test_a_schema_version_that_comes_before_its_migrations_is_not_at_rest() -> None:
+    intake, clock = an_intake()
+    raw = schema_version("orders")
+    intake.present(schema_version_fact(raw))
+    assert intake.cache.quiet_for(LINE) == 0
+    clock.seconds += 10
+    intake.present(schema_version_fact(at({**raw, "status": {"observedGeneration": 1}}, 2)))
+    assert intake.cache.quiet_for(LINE) == 10
+    intake.present(schema_version_fact(at(schema_version("orders", version="2"), 3, generation=2)))
+    assert intake.cache.quiet_for(LINE) == 0
+
+
 def test_what_a_run_settled_wakes_its_migrations_and_who_waits() -> None:
     intake, _ = an_intake()
     intake.present(migration_fact(migration("m1", "1")))

@@ -245,7 +245,7 @@ CASES = [
     Case("circle", circle, Reason.CIRCULAR_REQUIREMENT, "Failed", "orders 1 -> auth 2 -> orders 1"),
     # The run.
     Case("suspended Job", lambda: under_way(spec={"suspend": True}), Reason.STARTING, None, starts=True),
-    Case("no pod yet", under_way, Reason.RUNNING, "InProgress", "starting", again=True),
+    Case("no pod yet", under_way, Reason.RUNNING, "InProgress", "to version 2", again=True),
     Case(
         "running", lambda: under_way({"state": RUNNING, "phase": "Running"}), Reason.RUNNING, "InProgress", again=True
     ),
@@ -712,3 +712,12 @@ def test_several_unmet_requirements_are_counted() -> None:
 def test_a_set_with_another_digest_says_so() -> None:
     decision = decide(snapshot(fresh(migrations={"digest": "sha256:" + "0" * 64}), ONE))
     assert "missing, changed or too many" in decision.message
+
+
+def test_a_set_that_is_just_arriving_is_not_announced_as_waiting() -> None:
+    s = snapshot(fresh(migrations={"digest": "sha256:" + "0" * 64}), ONE)
+    arriving, resting = decide(replace(s, quiet=0.2)), decide(replace(s, quiet=60.0))
+    assert (arriving.reason, arriving.status, arriving.announce) == (Reason.WAITING_FOR_MIGRATIONS, None, False)
+    assert arriving.again == pytest.approx(0.8)
+    assert resting.status is not None
+    assert resting.announce

@@ -118,6 +118,9 @@ def _state(status: SchemaVersionStatus, wanted: Want, active: RunView | None, s:
         case _ if s.fact.spec is not None and s.fact.spec.suspend and not _is_permanent(wanted):
             return _State(Reason.SUSPENDED, "spec.suspend is true and there is something to do")
         case Blocked(reason=reason, message=message, again=again):
+            if reason is Reason.WAITING_FOR_MIGRATIONS and (rest := s.limits.settle - s.quiet) > 0:
+                # A set that is just arriving is not waited for yet.
+                return _State(reason, message, min(rest, again or rest), quiet=True)
             return _State(reason, message, again, quiet=reason is Reason.SETTLING)
         case Ready():
             return _run(status, wanted, unfinished, s)
@@ -156,9 +159,8 @@ def _of_run(status: SchemaVersionStatus, active: RunView) -> tuple[Reason, str]:
     if failing is not None and not _moves(active.progress):
         # The next attempt at what fails is no news: no flapping between two reasons.
         return failing, status.last_error or ""
-    if said.phase is Phase.PENDING:
-        return Reason.RUNNING, said.message or f"Job {job.name} is starting"
-    return Reason.RUNNING, _progress_message(active)
+    # The same words before its container starts and after: its start alone is not worth a write.
+    return Reason.RUNNING, said.message or _progress_message(active)
 
 
 def _shown(status: SchemaVersionStatus, job: JobFact) -> tuple[Reason, str] | None:
