@@ -30,17 +30,29 @@ def api() -> Iterator[client.ApiClient]:
         yield connection
 
 
+@contextmanager
+def fresh(api: client.ApiClient, prefix: str) -> Iterator[Kube]:
+    """Yield a fresh namespace."""
+    name = f"{prefix}-{uuid.uuid4().hex[:8]}"
+    kube = Kube(name, api)
+    level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": level}})
+    yield kube
+    kube.call("DELETE", kube.path("Namespace", name))
+
+
 @pytest.fixture
 def kube(api: client.ApiClient) -> Iterator[Kube]:
     """A fresh namespace."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    kube = Kube(name, api)
-    level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
-    kube.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {**level, "lockstep-test": "1"}}}
-    )
-    yield kube
-    kube.call("DELETE", kube.path("Namespace", name))
+    with fresh(api, "test") as kube:
+        yield kube
+
+
+@pytest.fixture
+def unserved(api: client.ApiClient) -> Iterator[Kube]:
+    """A fresh namespace that the cluster's operator leaves alone (see TEST_HELM_ARGS in the Makefile)."""
+    with fresh(api, "ctl") as kube:
+        yield kube
 
 
 @pytest.fixture(scope="session")

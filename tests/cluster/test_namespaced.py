@@ -1,11 +1,9 @@
 """A second operator that serves one namespace, installed from the same chart; its runner's image cannot be pulled."""
 
 import subprocess
-import uuid
 from collections.abc import Iterator
 
 import pytest
-from kubernetes import client
 
 from support.kube import KUBECONFIG, ROOT, Kube, condition, migration, schema_version
 from support.targets import Target
@@ -14,14 +12,10 @@ NOWHERE = "127.0.0.1:1/lockstep:none"
 
 
 @pytest.fixture
-def own(api: client.ApiClient, operator: None) -> Iterator[Kube]:
-    """A namespace that the cluster's operator leaves alone (see TEST_HELM_ARGS in the Makefile)."""
-    kube = Kube(f"ctl-{uuid.uuid4().hex[:8]}", api)
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": kube.namespace, "labels": labels}})
-    yield kube
-    helm(kube, "uninstall", "own")
-    kube.call("DELETE", kube.path("Namespace", kube.namespace))
+def own(unserved: Kube, operator: None) -> Iterator[Kube]:
+    """A namespace with an operator of its own."""
+    yield unserved
+    helm(unserved, "uninstall", "own")
 
 
 def helm(kube: Kube, *words: str) -> None:

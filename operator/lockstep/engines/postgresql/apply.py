@@ -129,15 +129,18 @@ class Applier:
         """
         pause = FIRST_PAUSE
         gave_up: RunError | None = None
+        blockers = ""
         for attempt in range(1, TRIES + 1):
             try:
                 return self._try(migration, script)
             except _PassingError as passing:
-                gave_up = self._gave_up(passing, attempt)
+                # A look at them may have come too late this time.
+                blockers = self._blockers.words() or blockers
+                gave_up = _gave_up(passing.failure, attempt, blockers)
                 if attempt == TRIES:
                     raise gave_up from passing
                 self._log("retry", version=migration.version, attempt=attempt, sqlstate=passing.failure.error.sqlstate)
-                waiting(f"{passing.failure.error.primary}{self._blockers.words()}")
+                waiting(f"{passing.failure.error.primary}{blockers}")
                 self._control.pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
                 pause = min(LONGEST_PAUSE, pause * 2)
             except RunError as stopped:
@@ -248,14 +251,14 @@ class Applier:
             )
         return RunError(reason, text, error=ErrorDetail(migration.version))
 
-    def _gave_up(self, passing: "_PassingError", attempts: int) -> RunError:
-        failure = passing.failure
-        return RunError(
-            Reason.LOCK_TIMEOUT,
-            f"{failure.place}: tried {attempts} time(s), SQLSTATE {failure.error.sqlstate}: {failure.error.primary}"
-            f"{self._blockers.words()}",
-            error=failure.detail,
-        )
+
+def _gave_up(failure: Failure, attempts: int, blockers: str) -> RunError:
+    return RunError(
+        Reason.LOCK_TIMEOUT,
+        f"{failure.place}: tried {attempts} time(s), SQLSTATE {failure.error.sqlstate}: {failure.error.primary}"
+        f"{blockers}",
+        error=failure.detail,
+    )
 
 
 class _PassingError(Exception):
