@@ -91,7 +91,7 @@ def test_a_blocked_statement_names_who_blocks_it(kube: Kube, target: Target) -> 
     )
     kube.wait_reason("SchemaVersion", "orders", "UpToDate")
     with target.holding("LOCK TABLE a IN ACCESS EXCLUSIVE MODE", application="the-report"):
-        wanted = schema_version("orders", execution={"lockTimeout": "200ms", "deadline": "6s"})
+        wanted = schema_version("orders", execution={"lockTimeout": "1s", "deadline": "6s"})
         kube.apply(migration("orders", "2", "ALTER TABLE a ADD COLUMN b text"), wanted)
         found = kube.wait_reason("SchemaVersion", "orders", "LockTimeout")
         assert "the-report" in condition(found, "Ready")["message"]

@@ -256,9 +256,9 @@ def test_a_migration_that_is_blocked_names_the_blocker(any_database: Database, p
 
 def test_a_deadline_that_comes_while_it_is_blocked_names_the_blocker_too(database: Database, pod: Pod) -> None:
     pod.run(order(ONE), keys_of(database))
-    alter = migration("2", "ALTER TABLE t ADD COLUMN y int", lock_timeout_ms=200)
+    alter = migration("2", "ALTER TABLE t ADD COLUMN y int", lock_timeout_ms=1500)
     with blocking(database):
-        ended = pod.run(order(ONE, alter, limits=limits(deadline=2500)), keys_of(database))
+        ended = pod.run(order(ONE, alter, limits=limits(deadline=6000)), keys_of(database))
     assert (ended.code, ended.result.reason) == (10, Reason.LOCK_TIMEOUT)
     assert "report" in ended.result.message
 

@@ -7,11 +7,9 @@ kubelet: tests play it, by writing the statuses of pods. Its binaries are those 
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
@@ -20,6 +18,8 @@ from types import TracebackType
 from typing import Any
 
 import yaml
+
+from servers.process import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 BINARIES = ROOT / ".local" / "bin"
@@ -30,14 +30,6 @@ Object = dict[str, Any]
 def available() -> bool:
     """Tell whether the binaries are there."""
     return all((BINARIES / name).exists() for name in ("etcd", "kube-apiserver", "kube-controller-manager"))
-
-
-def free_port() -> int:
-    """Return a port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class ControlPlane:
@@ -113,11 +105,13 @@ class ControlPlane:
             "--disable-admission-plugins=ServiceAccount",
             "--profiling=false",
         )
-        deadline = time.monotonic() + 60
-        while not self._ready():
-            if self._processes["kube-apiserver"].poll() is not None or time.monotonic() > deadline:
-                raise AssertionError((self.folder / "kube-apiserver.log").read_text()[-2000:])
-            time.sleep(0.1)
+
+        def ready() -> bool:
+            if self._processes["kube-apiserver"].poll() is not None:
+                raise RuntimeError((self.folder / "kube-apiserver.log").read_text()[-2000:])
+            return self._ready()
+
+        wait_until(ready, 60, "the API server answers")
 
     def _ready(self) -> bool:
         try:
@@ -195,14 +189,12 @@ class ControlPlane:
             crd = yaml.safe_load(file.read_text())
             self.call("POST", self.path("customresourcedefinitions", None), crd)
             name = crd["metadata"]["name"]
-            deadline = time.monotonic() + 30
-            while True:
-                found = self.call("GET", self.path("customresourcedefinitions", None, name))
-                conditions = found.get("status", {}).get("conditions") or []
-                if any(each["type"] == "Established" and each["status"] == "True" for each in conditions):
-                    break
-                assert time.monotonic() < deadline, found
-                time.sleep(0.05)
+            path = self.path("customresourcedefinitions", None, name)
+            wait_until(lambda path=path: self._established(path), 30, f"{name} is served")  # type: ignore[misc]
+
+    def _established(self, path: str) -> bool:
+        conditions = self.call("GET", path).get("status", {}).get("conditions") or []
+        return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
     def create(self, kind: str, namespace: str | None, body: Object) -> Object:
         """Create an object."""

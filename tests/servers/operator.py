@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from servers.controlplane import ControlPlane, clean_environment, free_port
+from servers.controlplane import ControlPlane, clean_environment
+from servers.process import free_port
 from support.waiting import eventually
 
 FAST = {

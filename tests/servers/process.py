@@ -6,10 +6,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from support.waiting import eventually
 
 
 def free_port() -> int:
@@ -21,12 +22,8 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "the condition") -> None:
-    """Wait for a condition, looking often."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what} did not come true in {seconds} s")
-        time.sleep(0.02)
+    """Wait for a condition, looking often; what the condition raises comes through."""
+    eventually(condition, what, seconds, every=0.02)
 
 
 def unprivileged() -> dict[str, Any]:
