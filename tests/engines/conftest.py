@@ -10,7 +10,7 @@ from servers.pgbouncer import Pgbouncer
 from servers.postgres import Database, Postgres, binaries
 from servers.runner import Pod
 
-VERSIONS = (18, 15)
+VERSIONS = (18, 16, 15)
 
 
 class Servers:
