@@ -27,6 +27,8 @@ ANNOTATION_TARGET: Final = f"{GROUP}/target"
 
 RUNNER_CONTAINER: Final = "runner"
 """Name of the container that does a run."""
+ANNOTATION_BUNDLE: Final = f"{GROUP}/bundle"
+"""On Jobs: hash of the bundle, so that a Job whose maker died is finished with the very same one."""
 
 TARGET_LATEST: Final = "latest"
 TARGET_BASE: Final = "base"

@@ -101,8 +101,3 @@ class Reason(StrEnum):
     STATEMENT_TIMEOUT = "StatementTimeout", Severity.PERMANENT
     FENCED = "Fenced", Severity.WAITING
     INTERRUPTED = "Interrupted", Severity.WAITING
-
-
-def is_waiting(reason: Reason) -> bool:
-    """Tell whether the cause may pass by itself, so that the work is tried again for ever."""
-    return reason.severity is Severity.WAITING

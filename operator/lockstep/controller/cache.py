@@ -1,6 +1,6 @@
 """The facts of all watched objects, by name and by the questions that decisions ask."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -104,10 +104,6 @@ class Cache:
             if isinstance(fact, MigrationFact | SchemaVersionFact) and _spec_changed(old, new):
                 self._changed[Line(fact.namespace, fact.line)] = self.clock.monotonic()
 
-    def touch(self, line: Line) -> None:
-        """Note that the texts of a line changed just now."""
-        self._changed[line] = self.clock.monotonic()
-
     def quiet_for(self, line: Line) -> float:
         """Return the seconds since something of a line last changed: a text, or what a SchemaVersion wants.
 
@@ -187,8 +183,3 @@ def _spec_changed(old: Fact | None, new: Fact | None) -> bool:
     if not isinstance(old, kinds) or not isinstance(new, kinds):
         return True
     return old.uid != new.uid or old.generation != new.generation or old.deleting != new.deleting
-
-
-def names_of(facts: Iterable[MigrationFact | SchemaVersionFact]) -> list[Name]:
-    """Return the names of facts."""
-    return [Name(fact.namespace, fact.name) for fact in facts]

@@ -30,13 +30,3 @@ class SystemClock:
 def rfc3339(moment: datetime) -> str:
     """Return a moment as the API writes it, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_rfc3339(text: str) -> datetime:
-    """Read a moment as the API writes it.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -221,7 +221,6 @@ class JobFact:
     ended: str
     """Type of the condition that says that it has ended (Complete, Failed), or nothing."""
     ended_reason: str
-    ended_message: str
     ttl: int | None
 
 
@@ -255,7 +254,6 @@ def job_fact(raw: Object) -> JobFact:
         deleting=metadata.get("deletionTimestamp") is not None,
         ended=end.get("type", ""),
         ended_reason=end.get("reason", ""),
-        ended_message=end.get("message", ""),
         ttl=spec.get("ttlSecondsAfterFinished"),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from lockstep.api import names
 from lockstep.api.migration import MigrationSpec
 from lockstep.api.reasons import Reason
 from lockstep.controller.cache import Cache, Line, Name
@@ -45,10 +46,6 @@ from lockstep.planning.version import Version
 from lockstep.planning.wire import pack
 
 log = structlog.get_logger("lockstep.run")
-ANNOTATION_BUNDLE = "lockstep.dev/bundle"
-"""On Jobs: hash of the bundle, so that a Job whose maker died is finished with the very same one."""
-
-
 FOREIGN_SECONDS = 10.0
 """How long a suspended Job of another version's making is left to its maker."""
 
@@ -108,7 +105,7 @@ class Starter:
             target=wanted.target,
             shards=len(shards),
         )
-        body["metadata"]["annotations"][ANNOTATION_BUNDLE] = hashlib.sha256(b"".join(shards)).hexdigest()
+        body["metadata"]["annotations"][names.ANNOTATION_BUNDLE] = hashlib.sha256(b"".join(shards)).hexdigest()
         try:
             job, made = await self._job(key, s.fact, body)
             if job.suspended and not job.deleting:
@@ -211,8 +208,12 @@ class Starter:
             message = f"a Job of the name {name} exists that is not this SchemaVersion's: delete it"
             raise RejectedError(Reason.POD_REJECTED, message)
         self.cache.put(found)
-        bundle = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_BUNDLE)
-        if found.suspended and not found.deleting and bundle != body["metadata"]["annotations"][ANNOTATION_BUNDLE]:
+        bundle = (raw["metadata"].get("annotations") or {}).get(names.ANNOTATION_BUNDLE)
+        if (
+            found.suspended
+            and not found.deleting
+            and bundle != body["metadata"]["annotations"][names.ANNOTATION_BUNDLE]
+        ):
             # Another version of Lockstep packs differently: its maker finishes it, or has died.
             if self.gatherer.memory.seconds(key, "unfinished", found.uid) > FOREIGN_SECONDS:
                 await self.kube.delete(

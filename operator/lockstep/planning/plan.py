@@ -15,7 +15,6 @@ class Direction(StrEnum):
     """Which way a step goes."""
 
     UP = "up"
-    DOWN = "down"
     REPEAT = "repeat"
     """A repeatable migration whose text changed."""
 

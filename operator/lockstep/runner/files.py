@@ -21,7 +21,6 @@ from lockstep.planning.wire import (
 ROOT_VARIABLE = "LOCKSTEP_ROOT"
 """Puts the pod's folders elsewhere, so that the runner runs as a plain process."""
 TERMINATION_VARIABLE = "LOCKSTEP_TERMINATION_LOG"
-SHARD_DIGITS = 3
 
 
 class Mounts:

@@ -120,14 +120,6 @@ class Channel:
         """Such as 150004."""
         return self._pg.server_version
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is open, failed or not."""
-        return self._pg.transaction_status in {
-            pq.TransactionStatus.INTRANS,
-            pq.TransactionStatus.INERROR,
-        }
-
     def close(self) -> None:
         """Close the connection; the server rolls back and unlocks."""
         self._connection.close()

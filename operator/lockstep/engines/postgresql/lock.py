@@ -56,11 +56,6 @@ class Locks:
         """Try for the whole ledger alone: to make it, or to bring it up to date."""
         return self._call("pg_try_advisory_lock", self.database_key)
 
-    def downgrade(self) -> None:
-        """Share the ledger again, without letting go of it in between."""
-        self._call("pg_try_advisory_lock_shared", self.database_key)
-        self._call("pg_advisory_unlock", self.database_key)
-
     def release_exclusive(self) -> None:
         """Let go of the ledger."""
         self._call("pg_advisory_unlock", self.database_key)
