@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from servers.mariadb import MariaDatabase, Mariadb, program
 from servers.pgbouncer import Pgbouncer
 from servers.postgres import Database, Postgres, binaries
 from servers.runner import Pod
@@ -62,6 +63,22 @@ def any_database(any_server: Postgres) -> Iterator[Database]:
     made = any_server.database()
     yield made
     any_server.drop(made)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Mariadb]:
+    if program() is None:
+        pytest.skip("MariaDB is not installed on this machine")
+    with Mariadb() as running:
+        yield running
+
+
+@pytest.fixture
+def maria_database(mariadb: Mariadb) -> Iterator[MariaDatabase]:
+    """An empty database of MariaDB."""
+    made = mariadb.database()
+    yield made
+    mariadb.drop(made)
 
 
 class Pods:
