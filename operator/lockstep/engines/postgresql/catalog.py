@@ -1,0 +1,78 @@
+"""A database's catalog as hashes: what every object is, read in one snapshot, whatever the role's settings are."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from lockstep.engines.postgresql import catalog_sql
+from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError
+from lockstep.planning.drift import Options
+
+BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+TRIES: Final = 5
+_SHIFTED: Final = frozenset({"XX000", "42P01", "42703", "42704", "42883", "40001", "3F000", "55000"})
+"""SQLSTATEs of a catalog that changed in mid-read: what prints definitions looks at the newest one, whatever the
+snapshot, and stumbles over what has just gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogOptions:
+    """What to read."""
+
+    ledger_schema: str
+    """Whose objects are Lockstep's own."""
+    include: frozenset[str] = frozenset()
+    """What counts only where asked: Grants, Policies."""
+
+    @property
+    def options(self) -> Options:
+        """As the ledger keeps it beside the hashes."""
+        return Options(catalog_sql.FORMAT, self.include)
+
+
+def server_major(channel: Channel) -> int:
+    """Return the server's major version: another one prints definitions in other words."""
+    return channel.server_version // 10000
+
+
+def read_objects(channel: Channel, options: CatalogOptions) -> dict[str, str]:
+    """Return the hash of every object of the database, by its name for people.
+
+    Raises:
+        SqlError: if the server refused; the transaction has ended then.
+        StoppedError: if the run must stop.
+        ConnectionLostError: if the connection is gone.
+    """
+    commands = [Command(f"{BEGIN} READ ONLY"), *pinned(), *reading(channel, options.ledger_schema, options.include)]
+    for attempt in range(1, TRIES + 1):
+        try:
+            replies = channel.run([*commands, Command("COMMIT")])
+        except SqlError as error:
+            channel.run([Command("ROLLBACK")], stoppable=False)
+            if not shifted(error) or attempt == TRIES:
+                raise
+            continue
+        break
+    return collect(replies)
+
+
+def pinned() -> list[Command]:
+    """Return what makes the open transaction print definitions the same way for every role."""
+    return [Command(f"SET LOCAL {name} = {value}") for name, value in catalog_sql.PINNED.items()]
+
+
+def reading(channel: Channel, ledger_schema: str, include: Iterable[str]) -> list[Command]:
+    """Return the queries, each of which gives names and hashes."""
+    queries = [*catalog_sql.ALWAYS, catalog_sql.publications(channel.server_version)]
+    queries += [catalog_sql.ASKED[word] for word in sorted(include)]
+    return [Command(query, (ledger_schema,)) for query in queries]
+
+
+def collect(replies: Iterable[Reply]) -> dict[str, str]:
+    """Gather names and hashes from the replies; those of other commands have no rows."""
+    return {name or "": hashed or "" for reply in replies for name, hashed in reply.rows}
+
+
+def shifted(error: SqlError) -> bool:
+    """Tell whether the catalog may have changed in mid-read, so that another try may pass."""
+    return error.sqlstate in _SHIFTED

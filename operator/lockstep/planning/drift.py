@@ -1,0 +1,313 @@
+"""Drift: what differs between the objects that the ledger expects in a database and those that are there. Pure.
+
+An object is known by its kind and its qualified name, as people write them (`column public.users.email`), and by a
+hash of what it is. What an object lies in shows in its name, so that a table that was added whole is named once.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Final, Literal
+
+Objects = Mapping[str, str]
+"""The hash of each object (hex), by its name for people."""
+
+_IN_TABLES: Final = ("column", "constraint", "policy", "rule", "trigger")
+"""Kinds whose names are `schema.owner.name`."""
+_OF_TABLES: Final = ("index", "sequence", "statistics")
+"""Kinds whose names may end in ` of schema.owner`: they have a name of their own in their schema."""
+_OWNERS: Final = ("schema", "table", "foreign table", "view", "materialized view", "type")
+"""Kinds that others lie in. No two of them share a name: a table is a type too."""
+_IN_SCHEMAS: Final = (
+    *_OWNERS[1:],
+    "aggregate",
+    "collation",
+    "function",
+    "operator",
+    "operator class",
+    "operator family",
+    "procedure",
+    "text search configuration",
+    "text search dictionary",
+)
+_ALONE: Final = (
+    "cast",
+    "default privileges",
+    "event trigger",
+    "extension",
+    "foreign data wrapper",
+    "publication",
+    "schema",
+    "server",
+)
+_GRANT: Final = "grant"
+KINDS: Final = tuple(sorted((*_IN_TABLES, *_OF_TABLES, *_IN_SCHEMAS, *_ALONE, _GRANT)))
+"""Every kind of object."""
+INCLUDES: Final[Mapping[str, tuple[str, ...]]] = {"Grants": (_GRANT, "default privileges"), "Policies": ("policy",)}
+"""Kinds that count only where asked, by the word of `spec.driftOptions.include`."""
+
+_NAME: Final = r'(?:"(?:[^"]|"")*"|[^\s".(]+)'
+_KIND: Final = re.compile(f"({'|'.join(sorted(KINDS, key=len, reverse=True))}) ")
+_SCHEMA: Final = re.compile(rf"({_NAME})\.")
+_OWNER: Final = re.compile(rf"({_NAME}\.{_NAME})\.{_NAME}$")
+_OF: Final = re.compile(rf" of ({_NAME}\.{_NAME})$")
+_GRANTED: Final = re.compile(rf"on (.*) to {_NAME}$", re.DOTALL)
+_LONGEST: Final = 160
+"""Characters of a name in a message: a function's may be thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What was made by hand; each tuple is sorted. False if there is none."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+    def describe(self, limit: int = 3) -> str:
+        """Return one line that names the first `limit` objects added, changed and removed, and counts the others.
+
+        What was added or removed together with what it lies in is not named.
+        """
+        parts = (("added", _whole(self.added)), ("changed", self.changed), ("removed", _whole(self.removed)))
+        return "; ".join(f"{word} {_first(names, limit)}" for word, names in parts if names) or "no drift"
+
+    def hash(self, found: Objects) -> str:
+        """Return `sha256:` and the hash of these differences and of what is there now, for a person to accept."""
+        lines = [("added", name, found[name]) for name in self.added]
+        lines += [("changed", name, found[name]) for name in self.changed]
+        lines += [("removed", name, "") for name in self.removed]
+        return "sha256:" + hashlib.sha256(json.dumps(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the objects of a ledger were read with."""
+
+    format: int
+    """Grows when Lockstep reads more, or otherwise, than before: hashes of two formats cannot be compared."""
+    include: frozenset[str] = frozenset()
+    """Words of INCLUDES."""
+
+    @property
+    def text(self) -> str:
+        """As the ledger keeps them, such as `1 Grants,Policies`."""
+        return f"{self.format} {','.join(sorted(self.include))}".rstrip()
+
+    @classmethod
+    def parse(cls, text: str) -> "Options":
+        """Read `text` back; what is none counts as format 0, which nothing can be compared with."""
+        number, _, words = text.partition(" ")
+        if not number.isdecimal():
+            return cls(0)
+        return cls(int(number), frozenset(word for word in words.split(",") if word in INCLUDES))
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the ledger says of the database's objects."""
+
+    objects: Objects = field(default_factory=dict)
+    major: int | None = None
+    """The server's major version when they were read; None: there is no baseline yet."""
+    options: Options | None = None
+    others: tuple[str, ...] = ()
+    """Lines of which another run is under way and has committed: what differs may be theirs."""
+    unsettled: tuple[str, ...] = ()
+    """Lines of which a run has died after a commit, before its differences were taken in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to write into the ledger."""
+
+    upserts: Objects = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    """Lines whose differences are settled with it."""
+    major: int | None = None
+    """With `options`: what the objects were read with; None: as before."""
+    options: Options | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a look at the database means."""
+
+    outcome: Literal["Baseline", "Inconclusive", "Unattributed", "Compared"]
+    """Baseline: nothing could be compared, what is there is what is expected from now on.
+    Inconclusive: another line's run is under way.
+    Unattributed: a run has died; what differs may be its work, so it is taken in.
+    Compared: what differs was made by hand."""
+    drift: Drift = Drift()
+    """With Unattributed: what is taken in; it accuses nobody."""
+    change: Change | None = None
+    """What must be written for it, if anything."""
+
+
+def compare(expected: Objects, found: Objects, ignore: Sequence[str] = ()) -> Drift:
+    """Return what differs, without what the patterns ignore (see `without`)."""
+    if expected == found:
+        return Drift()
+    if ignore:
+        expected, found = without(expected, ignore), without(found, ignore)
+    return Drift(
+        added=tuple(sorted(found.keys() - expected.keys())),
+        changed=tuple(sorted(name for name, hashed in found.items() if expected.get(name, hashed) != hashed)),
+        removed=tuple(sorted(expected.keys() - found.keys())),
+    )
+
+
+def merge(expected: Objects, before: Objects, after: Objects) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return what a run changes in the expected objects: those to write with their hashes, and those to remove.
+
+    Only what differs between the run's `before` and `after` is the run's: drift that was there stays drift, unless
+    the run has changed the very object.
+    """
+    upserts = {
+        name: hashed for name, hashed in after.items() if before.get(name) != hashed and expected.get(name) != hashed
+    }
+    return upserts, tuple(sorted(name for name in before if name not in after and name in expected))
+
+
+def without(objects: Objects, patterns: Iterable[str]) -> dict[str, str]:
+    """Return the objects that no pattern matches and that lie in none that one matches.
+
+    A pattern (`*`, `?`, `[...]`; letters as they are) is held against `public.users` and against `table public.users`.
+    """
+    ignored = re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")
+    hit = {name for name in objects if any(ignored.match(form) for form in _forms(name))}
+    if not hit:
+        return dict(objects)
+    gone = {key for name in hit for key in _keys(name)}
+    return {
+        name: hashed
+        for name, hashed in objects.items()
+        if name not in hit and not any(up in gone for up in above(name))
+    }
+
+
+def judge(expected: Expected, found: Objects, *, major: int, options: Options, ignore: Sequence[str] = ()) -> Judgement:
+    """Tell what a look at the database means.
+
+    Args:
+        expected: what the ledger says, seen at one moment with `found`.
+        found: what is there, read with `options` and with those of the ledger.
+        major: the server's major version.
+        options: what this line asks for.
+        ignore: patterns of what shall not count.
+    """
+    if expected.others:
+        return Judgement("Inconclusive")
+    known = expected.options
+    if expected.major != major or known is None or known.format != options.format:
+        return Judgement("Baseline", change=rebase(expected, found, major, options))
+    include = options.include | known.include
+    if expected.unsettled:
+        drift = compare(expected.objects, found)
+        return Judgement("Unattributed", drift, rebase(expected, found, major, Options(options.format, include)))
+    # What is asked for the first time has nothing to be held against, what another line asks for is theirs.
+    fresh = _kinds(options.include - known.include)
+    uncounted = fresh | _kinds(include - options.include)
+    drift = compare(_but(expected.objects, uncounted), _but(found, uncounted), ignore)
+    if not fresh:
+        return Judgement("Compared", drift)
+    upserts = {name: hashed for name, hashed in found.items() if kind(name) in fresh}
+    stale = tuple(name for name in expected.objects if kind(name) in fresh and name not in found)
+    return Judgement("Compared", drift, Change(upserts, stale, (), major, Options(options.format, include)))
+
+
+def rebase(expected: Expected, found: Objects, major: int, options: Options) -> Change:
+    """Return what makes the expected objects those that are there."""
+    drift = compare(expected.objects, found)
+    upserts = {name: found[name] for name in (*drift.added, *drift.changed)}
+    return Change(upserts, drift.removed, expected.unsettled, major, options)
+
+
+def settle(expected: Expected, before: Objects, after: Objects, line: str) -> Change:
+    """Return what a run of a line leaves in the ledger; without a baseline only that it is settled."""
+    if expected.major is None:
+        return Change(lines=(line,))
+    return Change(*merge(expected.objects, before, after), (line,))
+
+
+def accept(drift: Drift, found: Objects, accepted: str) -> Change | None:
+    """Return what takes in drift that a person has accepted by its hash; None if it is another drift."""
+    if drift.hash(found) != accepted:
+        return None
+    return Change({name: found[name] for name in (*drift.added, *drift.changed)}, drift.removed)
+
+
+def kind(name: str) -> str:
+    """Return an object's kind.
+
+    Raises:
+        ValueError: if it begins with none.
+    """
+    return _split(name)[0]
+
+
+def above(name: str) -> Iterator[str]:
+    """Yield what an object lies in, the nearest first, as `_keys` has it."""
+    what, rest = _split(name)
+    if what == _GRANT:
+        if granted := _GRANTED.match(rest):
+            yield granted[1]
+            yield from above(granted[1])
+        return
+    if (what in _IN_TABLES and (owner := _OWNER.match(rest))) or (what in _OF_TABLES and (owner := _OF.search(rest))):
+        yield owner[1]
+    if what not in _ALONE and (schema := _SCHEMA.match(rest)):
+        yield schema[1]
+
+
+def _split(name: str) -> tuple[str, str]:
+    found = _KIND.match(name)
+    if found is None:
+        raise ValueError(f"{name[:_LONGEST]!r} begins with no kind of object")
+    return found[1], name[found.end() :]
+
+
+def _forms(name: str) -> set[str]:
+    """Return the writings of a name that patterns are held against."""
+    what, rest = _split(name)
+    short = _OF.sub("", rest) if what in _OF_TABLES else rest
+    return {name, rest, short, f"{what} {short}"}
+
+
+def _keys(name: str) -> tuple[str, ...]:
+    """Return what `above` calls an object."""
+    what, rest = _split(name)
+    if what in _OWNERS:
+        return (name, rest)
+    return (name, f"{what} {_OF.sub('', rest)}") if what in _OF_TABLES else (name,)
+
+
+def _kinds(include: Iterable[str]) -> frozenset[str]:
+    return frozenset(each for word in include for each in INCLUDES[word])
+
+
+def _but(objects: Objects, kinds: Collection[str]) -> Objects:
+    return {name: hashed for name, hashed in objects.items() if kind(name) not in kinds} if kinds else objects
+
+
+def _whole(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names without those that lie in another of them."""
+    keys = {key for name in names for key in _keys(name)}
+    return tuple(name for name in names if not any(up in keys for up in above(name)))
+
+
+def _first(names: tuple[str, ...], limit: int) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(_short(name) for name in names[:limit]) + more
+
+
+def _short(name: str) -> str:
+    line = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
