@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.api.reasons import Reason
-from lockstep.planning.wire import OrderedMigration
+from lockstep.planning.wire import OrderedMigration, Policy
 from servers.postgres import Database
 from servers.runner import Ended, Pod, keys_of, limits, migration, numbered, order
 
@@ -75,7 +75,8 @@ def test_goes_on_where_it_was(any_database: Database, pod: Pod) -> None:
 def test_a_version_as_target_stops_there(database: Database, pod: Pod) -> None:
     ended = pod.run(order(USERS, EMAIL, target="1.0"), keys_of(database))
     assert (ended.result.version, ended.result.applied) == ("0001", 1)
-    assert pod.run(order(USERS, EMAIL, target="base"), keys_of(database)).result.reason is Reason.NOT_SUPPORTED_YET
+    approval = pod.run(order(USERS, EMAIL, target="base"), keys_of(database)).result
+    assert approval.reason is Reason.APPROVAL_REQUIRED
     assert pod.run(order(USERS, EMAIL, target="9"), keys_of(database)).result.reason is Reason.TARGET_NOT_FOUND
 
 
@@ -201,7 +202,7 @@ def test_a_late_version_is_refused_or_allowed(database: Database, pod: Pod) -> N
     pod.run(order(USERS, EMAIL), keys_of(database))
     ended = pod.run(order(USERS, late, EMAIL), keys_of(database))
     assert (ended.code, ended.result.reason) == (20, Reason.OUT_OF_ORDER)
-    ended = pod.run(order(USERS, late, EMAIL, out_of_order="Allow"), keys_of(database))
+    ended = pod.run(order(USERS, late, EMAIL, policy=Policy(out_of_order="Allow")), keys_of(database))
     assert (ended.code, ended.result.version) == (0, "0002")
     assert versions(database) == ["0001", "0002", "0001.5"]
 
@@ -221,7 +222,8 @@ def test_a_text_that_was_changed_on_its_way_is_refused(database: Database, pod: 
 def test_refusals_come_before_anything_runs(database: Database, pod: Pod) -> None:
     last = broken("CREATE TABLE x ();\nCREATE INDEX CONCURRENTLY i ON users (name);")
     ended = pod.run(order(USERS, EMAIL, last), keys_of(database))
-    assert ended.result.reason is Reason.NOT_SUPPORTED_YET
+    approval = pod.run(order(USERS, EMAIL, target="base"), keys_of(database)).result
+    assert approval.reason is Reason.APPROVAL_REQUIRED
     assert ended.result.error is not None
     assert (ended.result.error.statement, ended.result.error.line) == (2, 2)
     assert "CREATE INDEX CONCURRENTLY" in ended.result.message

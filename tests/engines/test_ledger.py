@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from lockstep.api.reasons import Reason
-from lockstep.planning.wire import DatabaseOrder, LedgerMark
+from lockstep.planning.result import LedgerMark
+from lockstep.planning.wire import DatabaseOrder
 from servers.postgres import APP, Database
 from servers.runner import OWNER, Pod, keys_of, migration, order
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lockstep.planning.checksum import checksum
+from lockstep.planning.result import Result, decode_result
 from lockstep.planning.wire import (
     BUNDLE_DIR,
     CA_DIR,
@@ -21,8 +22,6 @@ from lockstep.planning.wire import (
     Order,
     OrderedMigration,
     Owner,
-    Result,
-    decode_result,
     pack,
 )
 from servers.postgres import Database

@@ -81,6 +81,8 @@ class MigrationSpec(Model):
     """Versions that other lines must have reached before."""
     lock_timeout: Duration | None = None
     """How long one statement may wait for a lock before it is tried again; the SchemaVersion's by default."""
+    adopts: Annotated[list[Annotated[str, Field(min_length=1, max_length=512)]], atomic_list(16)] = []
+    """Names under which another tool has recorded this change, for spec.adopt: an Alembic revision, a changeset's id."""
     framework: Framework | None = None
     """The app's own migration tool, instead of up and down."""
 

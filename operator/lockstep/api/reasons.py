@@ -19,6 +19,8 @@ class Severity(StrEnum):
     """Waits for a change of the resource or of its set, or for a new retry token: Stalled at once."""
     PERSON = "person"
     """Only a person can decide, since Lockstep cannot know what is true in the database."""
+    PAUSED = "paused"
+    """Waits for somebody by intent: neither under way nor wrong, so neither Reconciling nor Stalled."""
 
 
 class Reason(StrEnum):
@@ -38,10 +40,20 @@ class Reason(StrEnum):
     VALID = "Valid", Severity.OK
     APPLIED = "Applied", Severity.OK
     NOT_APPLIED = "NotApplied", Severity.OK
-    SUSPENDED = "Suspended", Severity.OK
+    PLANNED = "Planned", Severity.OK
+    CHECKED = "Checked", Severity.OK
+    NO_DRIFT = "NoDrift", Severity.OK
+    NOT_CHECKED = "NotChecked", Severity.OK
+    NOT_REQUIRED = "NotRequired", Severity.OK
+    APPROVED = "Approved", Severity.OK
+
+    # Somebody's turn.
+    SUSPENDED = "Suspended", Severity.PAUSED
+    APPROVAL_REQUIRED = "ApprovalRequired", Severity.PAUSED
 
     # Under way.
     STARTING = "Starting", Severity.PROGRESS
+    PLANNING = "Planning", Severity.PROGRESS
     RUNNING = "Running", Severity.PROGRESS
     SETTLING = "Settling", Severity.PROGRESS
 
@@ -92,6 +104,17 @@ class Reason(StrEnum):
     FOREIGN_OWNER = "ForeignOwner", Severity.PERMANENT
     CHECKSUM_MISMATCH = "ChecksumMismatch", Severity.PERMANENT
     OUT_OF_ORDER = "OutOfOrder", Severity.PERMANENT
+    ADOPTION_FAILED = "AdoptionFailed", Severity.PERMANENT
+    PARTIAL = "Partial", Severity.PERSON
+    DRIFTED = "Drifted", Severity.PERSON
+    REPAIR_REFUSED = "RepairRefused", Severity.PERMANENT
+
+    # The way back.
+    ROLLBACK_FORBIDDEN = "RollbackForbidden", Severity.PERMANENT
+    IRREVERSIBLE = "Irreversible", Severity.PERMANENT
+    DOWN_MISSING = "DownMissing", Severity.PERMANENT
+    REQUIRED_BY_OTHERS = "RequiredByOthers", Severity.WAITING
+
     BUNDLE_INVALID = "BundleInvalid", Severity.PERMANENT
 
     # The SQL.

@@ -82,6 +82,42 @@ class Adopt(Model):
     """Its history table, where it is not the tool's usual one."""
 
 
+class DriftOptions(Model):
+    """What counts as drift."""
+
+    include: Annotated[
+        list[Literal["Grants", "Policies"]], Field(max_length=2, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = []
+    """What is looked at beside the schema itself: rights, and row level security policies."""
+    ignore: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], atomic_list(64)] = []
+    """Objects to leave out, by patterns such as `public.tmp_*`; what belongs to them is left out too."""
+
+
+class Repair(Model):
+    """One act by a person, done once and written to the history of the database."""
+
+    token: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[-._a-zA-Z0-9]+$")]
+    """Names this act: the same token is never done twice, a new one is a new act."""
+    action: Literal[
+        "MarkApplied",
+        "MarkNotApplied",
+        "StatementApplied",
+        "StatementNotApplied",
+        "AcceptDrift",
+        "AcceptLedger",
+        "TakeOver",
+        "EndSession",
+    ]
+    """What to do; docs/repair.md describes each."""
+    version: VersionText | None = None
+    """The version that is meant (MarkApplied, MarkNotApplied, StatementApplied, StatementNotApplied)."""
+    confirm: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """What the status says, so that nothing else is meant: hash of the drift (AcceptDrift), identity of the ledger
+    (AcceptLedger), present owner (TakeOver), pod that holds the lock (EndSession)."""
+    note: Annotated[str, Field(max_length=512)] = ""
+    """Why; kept in the history."""
+
+
 class LocalObjectReference(Model):
     """A resource of the same namespace."""
 
@@ -140,6 +176,8 @@ class SchemaVersionSpec(Model):
     """What changes made by hand lead to."""
     drift_check: Duration | None = None
     """How often to look for such changes beside the runs; never by default."""
+    drift_options: DriftOptions = DriftOptions()
+    """What counts as such a change."""
     baseline: VersionText | None = None
     """Adopts an existing database: versions up to this one are recorded, not run."""
     adopt: Adopt | None = None
@@ -148,6 +186,8 @@ class SchemaVersionSpec(Model):
     """How long waiting for the set or for the database counts as progress; then it counts as Stalled, and goes on."""
     suspend: bool = False
     """True: no new run."""
+    repair: Repair | None = None
+    """An act by a person, such as marking a version as applied; done once for each token."""
     execution: Annotated[Execution, Field(json_schema_extra={"default": {}})] = Execution()
     """How a run is carried out."""
 
@@ -166,10 +206,27 @@ class Plan(Model):
 
     hash: Annotated[str, Field(max_length=71)] | None = None
     """Its hash, for approvedPlans."""
+    job: Annotated[str, Field(max_length=253)] | None = None
+    """The Job that made it: its log has the SQL of every step."""
+    input: Annotated[str, Field(max_length=64)] | None = None
+    """Hash of what it is a plan for: with another set or target it is made anew."""
+    count: int = 0
+    """How many steps it has."""
     direction: Literal["Up", "Down"] | None = None
     """Which way it goes."""
     steps: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=100)] = []
-    """Its steps in order."""
+    """Its first steps in order."""
+
+
+class DriftStatus(Model):
+    """What was last seen of changes made by hand."""
+
+    hash: Annotated[str, Field(max_length=71)] | None = None
+    """Hash of the drift, for a repair with AcceptDrift; none where there is no drift."""
+    checked_at: str | None = None
+    """When it was last looked for (RFC 3339)."""
+    job: Annotated[str, Field(max_length=253)] | None = None
+    """The Job that looked: its log names every object."""
 
 
 class Lock(Model):
@@ -226,8 +283,10 @@ class HistoryEntry(Model):
     """Its version; none for a repeatable one."""
     name: Annotated[str, Field(max_length=253)]
     """Its Migration."""
+    kind: Annotated[str, Field(max_length=16)] = "Schema"
+    """Schema, Data or Seed."""
     direction: Annotated[str, Field(max_length=16)]
-    """up, down or repeat."""
+    """up, down, repeat, baseline, adopt, correct or repair."""
     at: str
     """When it was committed, by the database's clock (RFC 3339)."""
     milliseconds: int = 0
@@ -261,7 +320,9 @@ class SchemaVersionStatus(Model):
     settled: Annotated[str, Field(max_length=32768)] | None = None
     """Short hashes of the Migrations that are known to be applied as they are: taking one away starts no run."""
     plan: Plan | None = None
-    """A plan that waits for approval."""
+    """A plan that waits for approval, or the last that was approved."""
+    drift: DriftStatus | None = None
+    """What was last seen of changes made by hand."""
     lock: Lock | None = None
     """Who holds the line's lock in the database."""
     run: Run | None = None
@@ -274,6 +335,8 @@ class SchemaVersionStatus(Model):
     """The last error on one line: SQLSTATE, version, statement, line."""
     last_handled_retry: Annotated[str, Field(max_length=253)] | None = None
     """The retry token that was handled last."""
+    last_handled_repair: Annotated[str, Field(max_length=64)] | None = None
+    """The token of the repair that was handled last."""
     waiting_since: str | None = None
     """Since when it has been waiting for what may pass by itself (RFC 3339)."""
     conditions: Conditions = []
@@ -286,6 +349,16 @@ SPEC_RULES: list[dict[str, str]] = [
         "spec.schema cannot change: create another SchemaVersion for another line",
     ),
     rule("!has(self.baseline) || !has(self.adopt)", "give at most one of spec.baseline and spec.adopt"),
+    rule(
+        "!has(self.repair) || !(self.repair.action in ['MarkApplied', 'MarkNotApplied', 'StatementApplied', "
+        "'StatementNotApplied']) || has(self.repair.version)",
+        "spec.repair needs the version that this action is about",
+    ),
+    rule(
+        "!has(self.repair) || !(self.repair.action in ['AcceptDrift', 'AcceptLedger', 'TakeOver', 'EndSession'])"
+        " || has(self.repair.confirm)",
+        "spec.repair.confirm must say what the status shows: the drift's hash, the ledger, the owner or the holder",
+    ),
 ]
 
 COLUMNS: list[dict[str, Any]] = [

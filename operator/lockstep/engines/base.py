@@ -5,14 +5,17 @@ belongs to its engine. Errors that end a run are RunErrors and carry their reaso
 told apart, since the flow then starts over and lets the ledger decide what had happened.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.control import Control
-from lockstep.planning.plan import Applied
-from lockstep.planning.wire import ErrorDetail, LedgerMark, Order, OrderedMigration, Owner
+from lockstep.planning.adoption import ForeignRow
+from lockstep.planning.drift import Drift
+from lockstep.planning.plan import RECORDED_ONLY, Direction, History, Step
+from lockstep.planning.result import ErrorDetail, LedgerMark, StepDone
+from lockstep.planning.wire import Order, OrderedMigration, Owner, RepairOrder
 
 Log = Callable[..., None]
 """log(event, **fields): one line of the run's log."""
@@ -86,12 +89,39 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """What the ledger says of one line, read under its lock."""
+    """What the ledger says of one line: read under its lock, or beside it where a run only plans."""
 
-    mark: LedgerMark
-    applied: tuple[Applied, ...]
-    repeated: Mapping[str, str]
-    """The checksum under which each repeatable migration ran last, by its name."""
+    mark: LedgerMark | None
+    """None: there is no ledger yet."""
+    history: History
+    recent: tuple[StepDone, ...] = ()
+    """The last entries of the history, oldest first; read only where the status knows none."""
+    repaired: bool = False
+    """Whether the order's repair is in the history already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step of a plan with what it takes: what is run, and what is recorded."""
+
+    step: Step
+    migration: OrderedMigration
+    """Names, checksums and texts; for a step back they may come from the ledger."""
+
+    @property
+    def text(self) -> str:
+        """The SQL that is run; nothing for what is only recorded."""
+        if self.step.direction in RECORDED_ONLY:
+            return ""
+        found = self.migration.down if self.step.direction is Direction.DOWN else self.migration.up
+        return found or ""
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        migration = self.migration
+        name = migration.name if migration.version is None else f"version {migration.version} ({migration.name})"
+        return f"down of {name}" if self.step.direction is Direction.DOWN else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +131,17 @@ class Recorded:
     mark: LedgerMark
     at: str
     """When it was committed by the database's clock (RFC 3339, UTC)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFinding:
+    """What a look at the catalog has shown."""
+
+    drift: Drift = field(default_factory=Drift)
+    inconclusive: str = ""
+    """Why nothing can be said now; empty: the drift above is what there is."""
+    hash: str | None = None
+    """What a person accepts."""
 
 
 class Script(Protocol):
@@ -128,13 +169,61 @@ class Session(Protocol):
             RunError: if the line is another's, or if the ledger is older than what the status has seen.
         """
 
-    def apply(self, migration: OrderedMigration, script: Script, waiting: Callable[[str], None]) -> Recorded:
-        """Run one migration and record it: both or neither; `waiting` is told what a repeated try waits for.
+    def read(self) -> LedgerState:
+        """Return what the ledger says of the line, without a lock and without writing anything.
 
         Raises:
-            RunError: if it failed; then nothing of it is left.
+            RunError: as `enter`.
+        """
+
+    def texts(self, checksums: Sequence[str]) -> Mapping[str, str]:
+        """Return those of these texts that the ledger keeps, by their checksums."""
+
+    def foreign(self) -> tuple[tuple[ForeignRow, ...], bool]:
+        """Return the other tool's history that the order names, and whether its last row stands for all before it.
+
+        Raises:
+            RunError: AdoptionFailed, if there is none.
+        """
+
+    def end_holder(self, pod: str) -> None:
+        """End the session that holds this line's lock, if it is this pod's and the line is this owner's.
+
+        Raises:
+            RunError: RepairRefused, if another holds it.
+        """
+
+    def repair(self, repair: RepairOrder, action: Action) -> Recorded:
+        """Do a person's act and record it, both in one commit; `action` says what is marked.
+
+        Raises:
+            RunError: RepairRefused, if what it is about is not so.
+        """
+
+    def apply(self, action: Action, script: Script, waiting: Callable[[str], None]) -> Recorded:
+        """Run one step and record it: both or neither; `waiting` is told what a repeated try waits for.
+
+        Raises:
+            RunError: if it failed; then nothing of it is left, or the line is Partial.
             ConnectionLostError: if it is not known whether it is there.
         """
+
+    def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
+        """Record steps that run nothing: all of them or none.
+
+        Raises:
+            RunError: if they could not be recorded.
+            ConnectionLostError: if it is not known whether they are there.
+        """
+
+    def drift(self) -> DriftFinding:
+        """Look for changes made by hand since the ledger last looked; writes nothing."""
+
+    def accept_drift(self) -> None:
+        """Take what `drift` has found for what shall be, so that it is not reported again."""
+
+    def settle_drift(self) -> None:
+        """Take the changes that this run has made into what shall be; called once its last step is committed."""
 
     def close(self) -> None:
         """Let go of the connection, and of the locks with it; never raises."""
@@ -150,8 +239,8 @@ class Engine(Protocol):
             RunError: if they cannot be read; nothing of them is quoted.
         """
 
-    def script(self, migration: OrderedMigration) -> Script:
-        """Read a migration's text.
+    def script(self, action: Action) -> Script:
+        """Read a step's text.
 
         Raises:
             RunError: if it says what is refused, or what is not supported yet.

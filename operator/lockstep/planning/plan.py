@@ -1,10 +1,11 @@
-"""What to run next: the plan of a line, a pure function of its ledger, its set and its target."""
+"""What a plan is made of, and what it is: the steps from a line's version to its target, and their hash."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import ABSENT
@@ -12,11 +13,25 @@ from lockstep.planning.version import BASE, Version
 
 
 class Direction(StrEnum):
-    """Which way a step goes."""
+    """What a step does; also the word that the history keeps for it."""
 
     UP = "up"
+    DOWN = "down"
+    """Of a version, or of a repeatable migration that stands in the way of a down."""
     REPEAT = "repeat"
-    """A repeatable migration whose text changed."""
+    """A repeatable migration whose text changed, or whose earlier text is restored on the way down."""
+    BASELINE = "baseline"
+    """Recorded and not run: the database had it before Lockstep came."""
+    ADOPT = "adopt"
+    """The same, known from another tool's history."""
+    CORRECT = "correct"
+    """A corrected down text is taken into the ledger; nothing is run."""
+    REPAIR = "repair"
+    """A person's act; never a step of a plan."""
+
+
+RECORDED_ONLY: Final = frozenset({Direction.BASELINE, Direction.ADOPT, Direction.CORRECT})
+"""Steps that run no SQL of a migration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,9 @@ class Candidate:
     version: Version | None
     up_checksum: str
     down_checksum: str = ABSENT
+    irreversible: str | None = None
+    kind: str = "Schema"
+    adopts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +54,75 @@ class Applied:
     version: Version
     name: str
     up_checksum: str
+    down_checksum: str = ABSENT
+    irreversible: str | None = None
+    kind: str = "Schema"
+    sequence: int = 0
+    """Number of the history's entry that applied it: the order of application."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """One repeatable migration as the ledger knows it."""
+
+    name: str
+    up_checksum: str
+    """What it ran with last; `-` while it is taken back."""
+    down_checksum: str = ABSENT
+    kind: str = "Schema"
+    undone: str | None = None
+    """The text that a rollback took back: not run again before it changes, or the line goes up."""
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One run of a repeatable migration in the history: what it was at an earlier version."""
+
+    name: str
+    sequence: int
+    up_checksum: str
+    down_checksum: str = ABSENT
+    kind: str = "Schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """An applied version of another line of the database that requires a version of this one."""
+
+    line: str
+    version: str
+    requires: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A migration that ran by half: statements that cannot be undone by a rollback of the transaction."""
+
+    name: str
+    version: Version | None
+    direction: str
+    statement: int
+    """The statement that did not end well, from 1."""
+    state: str
+    """started (it can be run again), or unknown (nobody can tell whether it took effect)."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the ledger says of one line: all that a plan needs to know of the database."""
+
+    applied: tuple[Applied, ...] = ()
+    repeated: tuple[Repeated, ...] = ()
+    ran: tuple[Ran, ...] = ()
+    """Past runs of repeatable migrations, oldest first."""
+    dependents: tuple[Dependent, ...] = ()
+    partial: Partial | None = None
+    fresh: bool = False
+    """Whether the line has no history at all."""
+    occupied: bool = False
+    """Whether the database already holds objects of others; looked at only where the line is fresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +131,22 @@ class Step:
 
     direction: Direction
     candidate: Candidate
+    undone: str | None = None
+    """For a repeatable migration: the text that this step takes back, see Repeated.undone."""
+
+    @property
+    def label(self) -> str:
+        """What people read: `up 0003 (orders-0003-add-email)`."""
+        if self.candidate.version is None:
+            return f"{self.direction.value} {self.candidate.name}"
+        return f"{self.direction.value} {self.candidate.version} ({self.candidate.name})"
+
+    @property
+    def words(self) -> list[str]:
+        """What the plan's hash is taken of."""
+        candidate = self.candidate
+        version = f"~{candidate.name}" if candidate.version is None else candidate.version.canonical
+        return [self.direction.value, version, candidate.up_checksum, candidate.down_checksum]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +157,20 @@ class Plan:
     start: Version
     end: Version
     steps: tuple[Step, ...]
+    corrections: tuple[Step, ...] = ()
+    """Corrected down texts to take into the ledger first; no part of the hash, since they change no database."""
+
+    @property
+    def direction(self) -> str:
+        """Up or Down: Down as soon as one version is undone."""
+        down = any(s.direction is Direction.DOWN and s.candidate.version is not None for s in self.steps)
+        return "Down" if down else "Up"
 
     @property
     def hash(self) -> str:
         """`sha256:` of the line, its ends, and each step's direction, version and checksums: texts alone decide it."""
-        body = [
-            self.line,
-            self.start.canonical or "base",
-            self.end.canonical or "base",
-            [
-                [
-                    step.direction.value,
-                    f"~{step.candidate.name}" if step.candidate.version is None else step.candidate.version.canonical,
-                    step.candidate.up_checksum,
-                    step.candidate.down_checksum,
-                ]
-                for step in self.steps
-            ],
-        ]
+        ends = [self.start.canonical or "base", self.end.canonical or "base"]
+        body = [self.line, *ends, self.direction, [step.words for step in self.steps]]
         return "sha256:" + hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -84,71 +183,16 @@ class Refusal:
     version: Version | None = None
 
 
+FEW: Final = 5
+"""How many names a message lists."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first few of some names, and how many more there are."""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
+
+
 def current(applied: Iterable[Applied]) -> Version:
     """Return the line's version: the highest that is applied."""
     return max((each.version for each in applied), default=BASE)
-
-
-def make_plan(
-    line: str,
-    applied: Sequence[Applied],
-    repeated: Mapping[str, str],
-    candidates: Sequence[Candidate],
-    target: Version | None,
-    *,
-    allow_out_of_order: bool = False,
-) -> Plan | Refusal:
-    """Plan the way to a target (None: the latest of the set, never down).
-
-    Args:
-        line: the line's name.
-        applied: what the ledger says is applied.
-        repeated: the checksum under which each repeatable migration ran last, by its name.
-        candidates: the set, in any order.
-        target: where to.
-        allow_out_of_order: whether a version below the highest applied one may still be applied.
-    """
-    versioned = {c.version: c for c in candidates if c.version is not None}
-    start = current(applied)
-    end = max([start, *versioned]) if target is None else target
-
-    for each in applied:
-        known = versioned.get(each.version)
-        if known is not None and known.up_checksum != each.up_checksum:
-            return Refusal(
-                Reason.CHECKSUM_MISMATCH,
-                f"version {each.version} was applied from {each.name} with checksum {each.up_checksum[:12]}, "
-                f"but {known.name} now has {known.up_checksum[:12]}: what has run does not change; "
-                "restore its text and write a new version",
-                each.version,
-            )
-    if end < start:
-        return Refusal(
-            Reason.NOT_SUPPORTED_YET,
-            f"the database is at version {start}, above the target {end}: "
-            "going down is not supported yet; set spec.version to what the database has, or higher",
-            end,
-        )
-    done = {each.version for each in applied}
-    if end != BASE and end not in versioned and end not in done:
-        return Refusal(
-            Reason.TARGET_NOT_FOUND,
-            f"no Migration of schema {line!r} has version {end}: create it, or correct spec.version",
-            end,
-        )
-    pending = sorted(version for version in versioned if version <= end and version not in done)
-    late = [version for version in pending if version < start]
-    if late and not allow_out_of_order:
-        names = ", ".join(f"{version} ({versioned[version].name})" for version in late[:3])
-        return Refusal(
-            Reason.OUT_OF_ORDER,
-            f"{len(late)} version(s) below the applied {start} have never run: {names}: "
-            "give them a higher version, or set spec.outOfOrder: Allow",
-            late[0],
-        )
-    steps = [Step(Direction.UP, versioned[version]) for version in pending]
-    again = sorted(
-        (c for c in candidates if c.version is None and repeated.get(c.name) != c.up_checksum), key=lambda c: c.name
-    )
-    steps += [Step(Direction.REPEAT, c) for c in again]
-    return Plan(line, start, end, tuple(steps))

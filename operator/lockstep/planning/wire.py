@@ -1,4 +1,4 @@
-"""What passes between the operator and a run: the order that the pod mounts, and the result it ends with.
+"""What the operator tells a run: the order that the pod mounts. What a run says is in result.py.
 
 Plain dataclasses and JSON: the runner starts in a fraction of a second, so it imports no model library.
 The order names no credentials: they come to the pod from its Secret alone.
@@ -6,19 +6,12 @@ The order names no credentials: they come to the pod from its Secret alone.
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from lockstep.api.reasons import Reason, Severity
-
 ORDER_FORMAT: Final = 1
-RESULT_FORMAT: Final = 1
-RESULT_BYTES: Final = 2000
-"""Bytes of a result: the kubelet cuts what several containers of a pod say beyond 12 KiB in all, at its head."""
-MESSAGE_CHARACTERS: Final = 800
-"""Characters of a result's message: more belongs in the log."""
 SHARD_BYTES: Final = 900_000
 """Bytes of one shard of a packed order: a ConfigMap holds at most 1 MiB, its metadata included."""
 
@@ -52,6 +45,10 @@ class OrderedMigration:
     transaction: str = "Auto"
     irreversible: str | None = None
     lock_timeout_ms: int | None = None
+    requires: tuple[tuple[str, str], ...] = ()
+    """Line and version of what other lines must have: kept in the ledger, so that they do not go below it."""
+    adopts: tuple[str, ...] = ()
+    """Names under which another tool has recorded it."""
     up: str | None = None
     """The text; None where the status says that the database already has it."""
     down: str | None = None
@@ -92,6 +89,11 @@ class Owner:
     name: str
     uid: str
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same owner, also once its SchemaVersion was made anew."""
+        return self.cluster, self.namespace, self.name
+
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name} of cluster {self.cluster}"
 
@@ -106,6 +108,54 @@ class Limits:
     """How long one statement may take; None: what is left of the deadline."""
     deadline_ms: int = 3_600_000
     """How long the whole run may take."""
+
+
+class Mode(StrEnum):
+    """What a run is for."""
+
+    RUN = "run"
+    PLAN = "plan"
+    """Say what a run would do; writes nothing to the database, not even to the ledger."""
+    CHECK = "check"
+    """Look for drift; writes nothing either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What may be done to the database without asking."""
+
+    out_of_order: str = "Reject"
+    rollback: str = "Approve"
+    approval: str = "Automatic"
+    approved_plans: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptOrder:
+    """Another tool's history to read once."""
+
+    history: str
+    table: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DriftOrder:
+    """What to do about changes made by hand."""
+
+    policy: str = "Report"
+    include: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RepairOrder:
+    """One act by a person; done once for each token."""
+
+    token: str
+    action: str
+    version: str | None = None
+    confirm: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +176,13 @@ class Order:
     known_sequence: int = 0
     """The ledger's last number that the status has seen: a lower one now means a rewound ledger."""
     known_hash: str | None = None
-    out_of_order: str = "Reject"
+    mode: Mode = Mode.RUN
+    policy: Policy = field(default_factory=Policy)
+    baseline: str | None = None
+    """Versions up to this one are recorded, not run, where the database is not empty and the line has no history."""
+    adopt: AdoptOrder | None = None
+    drift: DriftOrder = field(default_factory=DriftOrder)
+    repair: RepairOrder | None = None
     limits: Limits = field(default_factory=Limits)
     migrations: tuple[OrderedMigration, ...] = ()
 
@@ -157,7 +213,13 @@ def unpack(shards: Iterable[bytes]) -> Order:
         database = document["database"]
         document["database"] = DatabaseOrder(**{**database, "tls": Tls(**database["tls"])})
         document["limits"] = Limits(**document["limits"])
-        document["migrations"] = tuple(OrderedMigration(**each) for each in document["migrations"])
+        document["mode"] = Mode(document["mode"])
+        policy, drift = document["policy"], document["drift"]
+        document["policy"] = Policy(**{**policy, "approved_plans": tuple(policy["approved_plans"])})
+        document["drift"] = DriftOrder(drift["policy"], tuple(drift["include"]), tuple(drift["ignore"]))
+        document["adopt"] = AdoptOrder(**document["adopt"]) if document["adopt"] else None
+        document["repair"] = RepairOrder(**document["repair"]) if document["repair"] else None
+        document["migrations"] = tuple(_migration(each) for each in document["migrations"])
         return Order(**document)
     except InvalidOrderError:
         raise
@@ -165,156 +227,6 @@ def unpack(shards: Iterable[bytes]) -> Order:
         raise InvalidOrderError(f"the bundle cannot be read ({type(error).__name__})") from error
 
 
-class Outcome(StrEnum):
-    """How a run ended; each has an exit code of its own."""
-
-    DONE = "done"
-    RETRYABLE = "retryable"
-    PERMANENT = "permanent"
-    PERSON = "person"
-
-
-EXIT_CODES: Final = {Outcome.DONE: 0, Outcome.RETRYABLE: 10, Outcome.PERMANENT: 20, Outcome.PERSON: 30}
-"""Exit codes of the runner; any other means that it ended without deciding (killed, out of memory, a defect)."""
-
-_OUTCOMES: Final = {
-    Severity.OK: Outcome.DONE,
-    Severity.PROGRESS: Outcome.RETRYABLE,
-    Severity.WAITING: Outcome.RETRYABLE,
-    Severity.PERMANENT: Outcome.PERMANENT,
-    Severity.PERSON: Outcome.PERSON,
-}
-
-
-def outcome_of(reason: Reason) -> Outcome:
-    """Return how a run with this reason ends."""
-    return _OUTCOMES[reason.severity]
-
-
-@dataclass(frozen=True, slots=True)
-class StepDone:
-    """One step that this run took."""
-
-    name: str
-    version: str | None
-    direction: str
-    ms: int
-    """Milliseconds that it took."""
-    at: str
-    """When it was committed by the database's clock (RFC 3339, UTC): shown, never compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorDetail:
-    """Where SQL failed; never a row's data."""
-
-    version: str | None
-    statement: int | None = None
-    """Number of the statement in its text, from 1."""
-    line: int | None = None
-    """Line of the text, from 1."""
-    sqlstate: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerMark:
-    """What the ledger was when the run ended: it shows against the status when a database was rewound."""
-
-    uuid: str
-    sequence: int
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a run says at its end, in its termination message and as the last line of its log."""
-
-    reason: Reason
-    message: str
-    version: str | None = None
-    """The line's version in the database, `base` for an empty line; None: it was not learnt."""
-    applied: int = 0
-    """Steps that this run took."""
-    pending: int = 0
-    holder: str | None = None
-    """The run that holds or held the lock, as people know it: its pod."""
-    error: ErrorDetail | None = None
-    ledger: LedgerMark | None = None
-    steps: tuple[StepDone, ...] = ()
-    """The last steps, as many as have room."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """How the run ended."""
-        return outcome_of(self.reason)
-
-
-def encode_result(result: Result, limit: int = RESULT_BYTES) -> str:
-    """Return the result as one line of JSON of at most `limit` bytes: old steps go first, then the message's end."""
-
-    def render(message: str, steps: Sequence[StepDone]) -> str:
-        document = {"format": RESULT_FORMAT, **asdict(result), "message": message, "steps": [asdict(s) for s in steps]}
-        slim = {key: value for key, value in document.items() if value not in (None, [], ())}
-        return json.dumps(slim, separators=(",", ":"), ensure_ascii=False)
-
-    steps = list(result.steps)
-    message = " ".join(result.message.split())
-    if len(message) > MESSAGE_CHARACTERS:
-        message = message[: MESSAGE_CHARACTERS - 1].rstrip() + "…"
-    text = render(message, steps)
-    while steps and len(text.encode()) > limit:
-        # In bites, so that ten thousand steps are not rendered ten thousand times.
-        steps = steps[max(1, len(steps) // 4) :]
-        text = render(message, steps)
-    while len(message) > 1 and (over := len(text.encode()) - limit) > 0:
-        message = message[: max(0, len(message) - max(1, over // 4) - 1)].rstrip() + "…"
-        text = render(message, steps)
-    return text
-
-
-def decode_result(text: str) -> Result | None:
-    """Read a result; None if the text is none (a foreign image, a kubelet's own message)."""
-    try:
-        document = json.loads(text.strip())
-        if not isinstance(document, dict) or document.pop("format", None) != RESULT_FORMAT:
-            return None
-        document["reason"] = Reason(document["reason"])
-        if (error := document.get("error")) is not None:
-            document["error"] = ErrorDetail(**error)
-        if (ledger := document.get("ledger")) is not None:
-            document["ledger"] = LedgerMark(**ledger)
-        document["steps"] = tuple(StepDone(**step) for step in document.get("steps", ()))
-        return Result(**document)
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is: a JSON line of its log (event `progress`), read back by the operator for the status."""
-
-    done: int
-    total: int
-    """Steps of the plan."""
-    version: str | None = None
-    """The version being applied."""
-    state: str = "Running"
-    """Connecting | WaitingForLock | Planning | Running | WaitingForRetry."""
-    message: str = ""
-
-    def encode(self) -> str:
-        """Return the line."""
-        return json.dumps({"event": "progress", **asdict(self)}, separators=(",", ":"), ensure_ascii=False)
-
-    @classmethod
-    def decode(cls, line: str) -> "Progress | None":
-        """Read a line of a log; None if it is no progress line."""
-        try:
-            document = json.loads(line)
-            if not isinstance(document, dict) or document.pop("event", None) != "progress":
-                return None
-            # Log lines carry a time and a level too.
-            names = cls.__dataclass_fields__
-            return cls(**{key: value for key, value in document.items() if key in names})
-        except (ValueError, TypeError):
-            return None
+def _migration(document: dict[str, Any]) -> OrderedMigration:
+    requires = tuple((line, version) for line, version in document["requires"])
+    return OrderedMigration(**{**document, "requires": requires, "adopts": tuple(document["adopts"])})

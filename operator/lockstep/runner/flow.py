@@ -1,12 +1,14 @@
-"""A run from order to result: connect, lock, read the ledger, plan, apply; over again if the session is lost."""
+"""A run from order to result: connect, lock, read the ledger, plan, act; over again if the session is lost."""
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import (
+    Action,
     ConnectionLostError,
     Engine,
     LedgerState,
@@ -16,9 +18,21 @@ from lockstep.engines.base import (
     Task,
 )
 from lockstep.engines.control import Control
-from lockstep.planning.plan import Applied, Candidate, Direction, Plan, Refusal, current, make_plan
-from lockstep.planning.version import Version, parse_target
-from lockstep.planning.wire import ErrorDetail, LedgerMark, OrderedMigration, Progress, Result, StepDone
+from lockstep.planning.checksum import ABSENT
+from lockstep.planning.plan import Direction, History, Plan
+from lockstep.planning.result import (
+    DriftSummary,
+    ErrorDetail,
+    LedgerMark,
+    Progress,
+    Result,
+    StepDone,
+)
+from lockstep.planning.version import BASE, Version
+from lockstep.planning.wire import Mode
+from lockstep.runner import repairs
+from lockstep.runner.actions import recorded_only, to_actions
+from lockstep.runner.judge import needs_approval, plan_of, summary_of
 from lockstep.runner.report import Report
 
 LOCK_SECONDS: Final = 5.0
@@ -35,13 +49,23 @@ class State:
     """What is known of the run so far, kept across lost sessions."""
 
     total: int = 0
-    done: int = 0
-    version: Version | None = None
+    applied: set[Version] | None = None
+    """The line's versions in the database; None: not learnt yet."""
     mark: LedgerMark | None = None
     entered: bool = False
-    doing: StepDone | None = None
+    doing: Action | None = None
     """The step whose end is not known, if the session is lost now."""
     steps: list[StepDone] = field(default_factory=list)
+    """Steps that this run took."""
+    recent: tuple[StepDone, ...] = ()
+    """Steps of earlier runs, where the status knows none."""
+    drift: DriftSummary | None = None
+    repaired: str | None = None
+
+    @property
+    def version(self) -> Version | None:
+        """The line's version."""
+        return None if self.applied is None else max(self.applied, default=BASE)
 
 
 class Run:
@@ -49,13 +73,11 @@ class Run:
 
     def __init__(self, task: Task, engine: Engine, control: Control, report: Report) -> None:
         self._task = task
-        self._order = order = task.order
+        self._order = task.order
         self._engine = engine
         self._control = control
         self._report = report
         self._state = State()
-        self._candidates = [_candidate(each) for each in order.migrations]
-        self._by_name = {each.name: each for each in order.migrations}
 
     def run(self) -> Result:
         """Do it; every end is a result."""
@@ -94,13 +116,29 @@ class Run:
         self._progress("Connecting")
         session = self._engine.connect(self._task, self._control, self._report.log)
         try:
+            if self._order.mode is not Mode.RUN:
+                self._progress("Planning")
+                ledger = session.read()
+                self._note(ledger)
+                return self._check(session) if self._order.mode is Mode.CHECK else self._preview(session, ledger)
             self._progress("WaitingForLock")
+            repair = self._order.repair
+            if repair is not None and repair.action == "EndSession":
+                session.end_holder(repair.confirm or "")
             session.lock(lock_seconds)
             self._progress("Planning")
             ledger = session.enter()
             self._enter(ledger)
-            plan = self._plan(ledger)
-            return self._apply(session, plan)
+            if self._repair(session, ledger):
+                # What is true has changed.
+                ledger = session.read()
+                self._note(ledger)
+            self._look_for_drift(session)
+            plan = self._plan(session, ledger)
+            if needs_approval(plan, self._order.policy):
+                return self._unapproved(plan)
+            self._check_drift(plan)
+            return self._carry_out(session, plan)
         finally:
             session.close()
 
@@ -108,77 +146,184 @@ class Run:
         """Note what the ledger says, also of the step that was under way when a session was lost."""
         state = self._state
         state.entered = True
-        state.version = current(ledger.applied)
-        state.mark = ledger.mark
-        if (doing := state.doing) is not None and _holds(ledger, doing, self._by_name[doing.name]):
-            state.steps.append(doing)
+        self._note(ledger)
+        if (doing := state.doing) is not None and _holds(ledger.history, doing):
+            state.steps.append(_done(doing, 0, ""))
         state.doing = None
+        sequence = ledger.mark.sequence if ledger.mark is not None else 0
         self._report.log(
-            "locked", line=self._order.line, version=str(state.version), sequence=ledger.mark.sequence, holder=self._pod
+            "locked", line=self._order.line, version=str(state.version), sequence=sequence, holder=self._pod
         )
 
-    def _plan(self, ledger: LedgerState) -> Plan:
-        plan = make_plan(
-            self._order.line,
-            ledger.applied,
-            ledger.repeated,
-            self._candidates,
-            parse_target(self._order.target),
-            allow_out_of_order=self._order.out_of_order == "Allow",
+    def _note(self, ledger: LedgerState) -> None:
+        state = self._state
+        state.applied = {each.version for each in ledger.history.applied}
+        state.mark = ledger.mark
+        if not state.steps:
+            state.recent = ledger.recent
+        if ledger.repaired and self._order.repair is not None:
+            state.repaired = self._order.repair.token
+
+    def _repair(self, session: Session, ledger: LedgerState) -> bool:
+        """Do the person's act, unless it has been done; tell whether anything was done."""
+        order = self._order.repair
+        if order is None or ledger.repaired:
+            return False
+        if order.action == "AcceptDrift":
+            self._accept_drift(session, order.confirm)
+        action = repairs.subject(order, ledger.history, self._order)
+        recorded = session.repair(order, action)
+        self._state.mark = recorded.mark
+        self._state.repaired = order.token
+        self._state.steps.append(_done(action, 0, recorded.at))
+        self._report.log("repaired", action=order.action, token=order.token, version=order.version)
+        return True
+
+    def _plan(self, session: Session, ledger: LedgerState) -> Plan:
+        plan = plan_of(self._order, ledger.history, session)
+        self._state.total = len(self._state.steps) + len(plan.corrections) + len(plan.steps)
+        self._report.log(
+            "planned",
+            start=str(plan.start),
+            end=str(plan.end),
+            direction=plan.direction,
+            steps=len(plan.steps),
+            plan=plan.hash,
         )
-        if isinstance(plan, Refusal):
-            version = None if plan.version is None else str(plan.version)
-            raise RunError(plan.reason, plan.message, error=ErrorDetail(version) if version else None)
-        for step in plan.steps:
-            if self._by_name[step.candidate.name].up is None:
-                raise RunError(
-                    Reason.LEDGER_BEHIND,
-                    f"the status says that {step.candidate.version or step.candidate.name} is applied, the ledger does "
-                    "not have it: the database was restored or replaced; nothing is run again: restore what is "
-                    "missing, or delete and create the SchemaVersion to go on from what the database has",
-                )
-        self._state.total = len(self._state.steps) + len(plan.steps)
-        self._report.log("planned", start=str(plan.start), end=str(plan.end), steps=len(plan.steps), plan=plan.hash)
         return plan
 
-    def _apply(self, session: Session, plan: Plan) -> Result:
-        # All of them before the first is run.
-        work = [(step, self._by_name[step.candidate.name]) for step in plan.steps]
-        scripts = [self._engine.script(migration) for _, migration in work]
-        for (step, migration), script in zip(work, scripts, strict=True):
-            if (stop := self._control.stop) is not None:
-                raise RunError(stop, "the run was asked to stop" if stop is Reason.INTERRUPTED else "its deadline came")
-            self._one(session, migration, script, step.direction)
-            if step.candidate.version is not None and self._state.version is not None:
-                self._state.version = max(self._state.version, step.candidate.version)
+    def _preview(self, session: Session, ledger: LedgerState) -> Result:
+        """Say what a run would do, with the SQL of every step in the log."""
+        plan = self._plan(session, ledger)
+        actions = to_actions(plan.steps, self._order, session)
+        for number, action in enumerate(actions, start=1):
+            script = self._engine.script(action)
+            self._report.log("step", number=number, step=action.step.label, statements=script.statements)
+            # What Data and Seed hold may be anybody's data: their texts are read on the Migrations.
+            text = action.text if action.migration.kind == "Schema" else f"(the text of a {action.migration.kind} step)"
+            self._report.log("sql", number=number, sql=text)
+        self._look_for_drift(session)
+        result = self._result(
+            Reason.PLANNED, f"{len(plan.steps)} step(s) {plan.direction.lower()} from {plan.start} to {plan.end}"
+        )
+        return replace(result, plan=summary_of(plan))
+
+    def _unapproved(self, plan: Plan) -> Result:
+        summary = summary_of(plan)
+        message = (
+            f"{summary.count} step(s) {plan.direction.lower()} from {plan.start} to {plan.end} wait for approval: "
+            f"{summary.hash} is not in spec.approvedPlans"
+        )
+        return replace(self._failed(RunError(Reason.APPROVAL_REQUIRED, message)), plan=summary)
+
+    def _check(self, session: Session) -> Result:
+        self._look_for_drift(session)
+        said = self._state.drift
+        return self._result(Reason.CHECKED, said.message if said is not None else "spec.drift is Ignore")
+
+    def _look_for_drift(self, session: Session) -> None:
+        """Look for changes made by hand."""
+        found = session.drift()
+        if self._order.drift.policy == "Ignore":
+            return
+        drift = found.drift
+        for what, names in (("added", drift.added), ("changed", drift.changed), ("removed", drift.removed)):
+            for name in names:
+                self._report.log("drift", level="warning", what=what, object=name)
+        if found.inconclusive:
+            self._state.drift = DriftSummary(None, found.inconclusive)
+        elif not drift:
+            self._state.drift = DriftSummary(False, "the schema is as Lockstep left it")
+        else:
+            self._state.drift = DriftSummary(True, f"changed by hand: {drift.describe()}", found.hash)
+
+    def _check_drift(self, plan: Plan) -> None:
+        """See that nothing is built on what was changed by hand, where the policy forbids it.
+
+        Raises:
+            RunError: Drifted.
+        """
+        said = self._state.drift
+        if plan.steps and self._order.drift.policy == "Block" and said is not None and said.drifted:
+            raise RunError(
+                Reason.DRIFTED,
+                f"{said.message}; spec.drift is Block: undo it, or accept it with spec.repair: AcceptDrift and "
+                f"confirm: {said.hash}",
+            )
+
+    def _accept_drift(self, session: Session, confirm: str | None) -> None:
+        found = session.drift()
+        if found.hash is not None and found.hash != confirm:
+            raise RunError(
+                Reason.REPAIR_REFUSED,
+                f"the drift is {found.hash} now ({found.drift.describe()}), not {confirm}: look at it, then confirm it "
+                "with a new token",
+            )
+        session.accept_drift()
+
+    def _carry_out(self, session: Session, plan: Plan) -> Result:
+        only, rest = recorded_only(plan)
+        actions = to_actions(rest, self._order, session)
+        # All of them are read before the first is run.
+        scripts = [self._engine.script(action) for action in actions]
+        try:
+            if only:
+                self._record(session, to_actions(only, self._order, session))
+            for action, script in zip(actions, scripts, strict=True):
+                if (stop := self._control.stop) is not None:
+                    why = "the run was asked to stop" if stop is Reason.INTERRUPTED else "its deadline came"
+                    raise RunError(stop, why)
+                self._one(session, action, script)
+        finally:
+            self._settle_drift(session)
         self._progress("Running")
         taken = len(self._state.steps)
-        if not taken:
-            return self._result(Reason.UP_TO_DATE, f"line {self._order.line!r} is at version {self._state.version}")
-        return self._result(
-            Reason.UP_TO_DATE, f"{taken} step(s) applied; line {self._order.line!r} is at version {self._state.version}"
-        )
+        at = f"line {self._order.line!r} is at version {self._state.version}"
+        return self._result(Reason.UP_TO_DATE, f"{taken} step(s) applied; {at}" if taken else at)
 
-    def _one(self, session: Session, migration: OrderedMigration, script: Script, direction: Direction) -> None:
-        state = self._state
-        self._progress("Running", version=migration.version)
+    def _settle_drift(self, session: Session) -> None:
+        """Take what this run has changed for what shall be, however the run ends; a lost session leaves it open."""
+        if not self._state.steps or self._state.doing is not None:
+            return
+        try:
+            session.settle_drift()
+        except RunError as error:
+            # What ran is recorded; the next run takes in what this one could not.
+            self._report.log("drift_unsettled", level="warning", message=error.message)
+
+    def _record(self, session: Session, actions: Sequence[Action]) -> None:
+        """Record what is not run, in one commit."""
+        for action, recorded in zip(actions, session.record(actions), strict=True):
+            self._took(action, recorded.mark, _done(action, 0, recorded.at))
+
+    def _one(self, session: Session, action: Action, script: Script) -> None:
+        version = action.migration.version
+        self._progress("Running", version=version)
         began = time.monotonic()
-        state.doing = StepDone(migration.name, migration.version, direction.value, 0, "")
-        recorded = session.apply(
-            migration, script, lambda what: self._progress("WaitingForRetry", what, version=migration.version)
-        )
-        state.doing = None
+        self._state.doing = action
+        recorded = session.apply(action, script, lambda what: self._progress("WaitingForRetry", what, version=version))
+        self._state.doing = None
         ms = int((time.monotonic() - began) * 1000)
-        state.mark = recorded.mark
-        state.steps.append(StepDone(migration.name, migration.version, direction.value, ms, recorded.at))
+        self._took(action, recorded.mark, _done(action, ms, recorded.at), script.statements)
+
+    def _took(self, action: Action, mark: LedgerMark, done: StepDone, statements: int = 0) -> None:
+        state = self._state
+        state.mark = mark
+        state.steps.append(done)
+        version = action.step.candidate.version
+        if version is not None and state.applied is not None:
+            if action.step.direction is Direction.DOWN:
+                state.applied.discard(version)
+            else:
+                state.applied.add(version)
         self._report.log(
             "applied",
-            name=migration.name,
-            version=migration.version,
-            direction=direction.value,
-            statements=script.statements,
-            ms=ms,
-            sequence=recorded.mark.sequence,
+            name=action.migration.name,
+            version=action.migration.version,
+            direction=action.step.direction.value,
+            statements=statements,
+            ms=done.ms,
+            sequence=mark.sequence,
         )
 
     @property
@@ -205,22 +350,23 @@ class Run:
             holder=holder or (self._pod if state.entered else None),
             error=error,
             ledger=state.mark,
-            steps=tuple(state.steps),
+            drift=state.drift,
+            repaired=state.repaired,
+            steps=(*state.recent, *state.steps),
         )
 
 
-def _candidate(migration: OrderedMigration) -> Candidate:
-    version = None if migration.version is None else Version.parse(migration.version)
-    return Candidate(migration.name, version, migration.up_checksum, migration.down_checksum or "-")
+def _done(action: Action, ms: int, at: str) -> StepDone:
+    migration = action.migration
+    return StepDone(migration.name, migration.version, action.step.direction.value, ms, at, migration.kind)
 
 
-def _holds(ledger: LedgerState, step: StepDone, migration: OrderedMigration) -> bool:
+def _holds(history: History, doing: Action) -> bool:
     """Tell whether a step whose end was not learnt has been committed: the ledger, under the lock, decides."""
-    if step.version is None:
-        return ledger.repeated.get(step.name) == migration.up_checksum
-    version = Version.parse(step.version)
-    return any(_same(each, version, step.name) for each in ledger.applied)
-
-
-def _same(applied: Applied, version: Version, name: str) -> bool:
-    return applied.version == version and applied.name == name
+    migration, direction = doing.migration, doing.step.direction
+    if migration.version is None:
+        now = ABSENT if direction is Direction.DOWN else migration.up_checksum
+        return any(each.name == migration.name and each.up_checksum == now for each in history.repeated)
+    version = doing.step.candidate.version
+    applied = any(each.version == version and each.name == migration.name for each in history.applied)
+    return applied is not (direction is Direction.DOWN)

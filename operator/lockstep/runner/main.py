@@ -12,7 +12,8 @@ from lockstep.api.reasons import Reason
 from lockstep.engines import load
 from lockstep.engines.base import Identity, RunError, Task
 from lockstep.engines.control import Control
-from lockstep.planning.wire import EXIT_CODES, Order, Result
+from lockstep.planning.result import EXIT_CODES, Result
+from lockstep.planning.wire import Order
 from lockstep.runner.files import Mounts
 from lockstep.runner.flow import Run
 from lockstep.runner.report import Report

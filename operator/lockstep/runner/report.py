@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import quote
 
-from lockstep.planning.wire import Progress, Result, encode_result
+from lockstep.planning.result import Progress, Result, encode_result
 
 PROGRESS_SECONDS: Final = 1.0
 """At most one progress line in this time; the first and the last always go out."""

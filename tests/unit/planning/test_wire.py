@@ -8,25 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.api.reasons import Reason, Severity
-from lockstep.planning.wire import (
+from lockstep.planning.result import (
     EXIT_CODES,
     RESULT_BYTES,
-    SHARD_BYTES,
-    DatabaseOrder,
     ErrorDetail,
-    InvalidOrderError,
     LedgerMark,
-    Order,
-    OrderedMigration,
     Outcome,
-    Owner,
     Progress,
     Result,
     StepDone,
-    Tls,
     decode_result,
     encode_result,
     outcome_of,
+)
+from lockstep.planning.wire import (
+    SHARD_BYTES,
+    DatabaseOrder,
+    InvalidOrderError,
+    Order,
+    OrderedMigration,
+    Owner,
+    Tls,
     pack,
     unpack,
 )

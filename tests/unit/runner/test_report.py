@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.api.reasons import Reason
-from lockstep.planning.wire import Progress, Result, decode_result
+from lockstep.planning.result import Progress, Result, decode_result
 from lockstep.runner.report import MASK, Report
 
 

@@ -2,12 +2,14 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import (
+    Action,
     ConnectionLostError,
+    DriftFinding,
     LedgerState,
     Log,
     Recorded,
@@ -24,10 +26,13 @@ from lockstep.engines.postgresql.apply import Applier
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, SqlError, StoppedError
 from lockstep.engines.postgresql.connect import Connector, check_pooler, check_server, set_up
+from lockstep.engines.postgresql.drift_watch import DriftWatch
+from lockstep.engines.postgresql.foreign import read_foreign
 from lockstep.engines.postgresql.ledger import Ledger, own_error
 from lockstep.engines.postgresql.lock import Locks, pause
 from lockstep.engines.postgresql.statements import SqlScript, read_script
-from lockstep.planning.wire import Order, OrderedMigration
+from lockstep.planning.adoption import ForeignRow
+from lockstep.planning.wire import Order, RepairOrder
 
 
 class PostgresSession:
@@ -43,6 +48,7 @@ class PostgresSession:
         self._ledger = Ledger(channel, task.order, log)
         self._locks = Locks(channel, task.order.database.ledger_schema, task.order.line)
         self._applier: Applier | None = None
+        self._drift = DriftWatch(channel, task.order, log)
 
     def check(self) -> None:
         """See what the server is, then set the session up."""
@@ -92,23 +98,76 @@ class PostgresSession:
         """Begin this run in the ledger."""
         with _own(self._task.order, self._control):
             claim, state = self._ledger.enter(self._task.identity, str(uuid.uuid4()))
-        self._applier = Applier(
-            self._channel,
-            claim,
-            state.mark,
-            task=self._task,
-            settings=self._settings,
-            control=self._control,
-            blockers=Blockers(self._channel, self._connector.beside),
-            log=self._log,
-        )
+            assert state.mark is not None  # noqa: S101 - `lock` has made the ledger
+            self._applier = Applier(
+                self._channel,
+                claim,
+                state.mark,
+                task=self._task,
+                settings=self._settings,
+                control=self._control,
+                blockers=Blockers(self._channel, self._connector.beside),
+                log=self._log,
+            )
         return state
 
-    def apply(self, migration: OrderedMigration, script: Script, waiting: Callable[[str], None]) -> Recorded:
-        """Run one migration and record it: both or neither."""
+    def read(self) -> LedgerState:
+        """Return what the ledger says, without a lock and without writing."""
+        with _own(self._task.order, self._control):
+            if self._ledger.exists():
+                return self._ledger.read(self._task.identity)
+            return self._ledger.absent()
+
+    def texts(self, checksums: Sequence[str]) -> Mapping[str, str]:
+        """Return the texts that the ledger keeps."""
+        with _own(self._task.order, self._control):
+            return self._ledger.texts(checksums)
+
+    def foreign(self) -> tuple[tuple[ForeignRow, ...], bool]:
+        """Return the other tool's history."""
+        with _own(self._task.order, self._control):
+            return read_foreign(self._channel, self._task.order)
+
+    def end_holder(self, pod: str) -> None:
+        """End the session that holds this line's lock."""
+        with _own(self._task.order, self._control):
+            if self._ledger.exists():
+                self._locks.end_holder(pod, self._ledger.last_run(), self._task.identity.owner)
+
+    def repair(self, repair: RepairOrder, action: Action) -> Recorded:
+        """Do a person's act and record it."""
+        with _own(self._task.order, self._control):
+            return self._work.repair(repair, action.migration)
+
+    @property
+    def _work(self) -> Applier:
         assert self._applier is not None  # noqa: S101 - `enter` comes first
+        return self._applier
+
+    def apply(self, action: Action, script: Script, waiting: Callable[[str], None]) -> Recorded:
+        """Run one step and record it: both or neither."""
         assert isinstance(script, SqlScript)  # noqa: S101 - this engine has made it
-        return self._applier.apply(migration, script, waiting)
+        return self._work.apply(action, script, waiting)
+
+    def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
+        """Record steps that run nothing."""
+        with _own(self._task.order, self._control):
+            return self._work.record(actions)
+
+    def drift(self) -> DriftFinding:
+        """Look for changes made by hand."""
+        with _own(self._task.order, self._control):
+            return self._drift.look()
+
+    def accept_drift(self) -> None:
+        """Take what was found for what shall be."""
+        with _own(self._task.order, self._control):
+            self._drift.accept()
+
+    def settle_drift(self) -> None:
+        """Take this run's changes into what shall be."""
+        with _own(self._task.order, self._control):
+            self._drift.settle()
 
     def close(self) -> None:
         """Close the connection: the locks go with it."""
@@ -136,9 +195,9 @@ class PostgresEngine:
         params = dsn.parse(words, secret)
         return Target("postgresql", params, dsn.secrets_of(params, words.url))
 
-    def script(self, migration: OrderedMigration) -> Script:
-        """Split a migration's text and see that it may run."""
-        return read_script(migration)
+    def script(self, action: Action) -> Script:
+        """Split a step's text and see that it may run."""
+        return read_script(action)
 
     def connect(self, task: Task, control: Control, log: Log) -> Session:
         """Connect and check the server."""

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockstep.api.reasons import Reason
-from lockstep.engines.base import RunError
+from lockstep.engines.base import Action, RunError
 from lockstep.engines.postgresql.channel import SqlError
 from lockstep.engines.postgresql.lexer import line_at
 from lockstep.engines.postgresql.statements import SqlScript
-from lockstep.planning.wire import ErrorDetail, OrderedMigration
+from lockstep.planning.result import ErrorDetail
 
 PASSING: Final = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure."""
@@ -17,17 +17,12 @@ CANCELLED: Final = "57014"
 _NOT_IN_TRANSACTION: Final = frozenset({"25001", "2D000"})
 
 
-def label(migration: OrderedMigration) -> str:
-    """Return how messages call a migration."""
-    return migration.name if migration.version is None else f"version {migration.version} ({migration.name})"
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One error of the server, in one migration."""
+    """One error of the server, in one step."""
 
     error: SqlError
-    migration: OrderedMigration
+    action: Action
     script: SqlScript
     index: int
     """Which statement, from 0; below it is how the transaction begins, above the last how it ends."""
@@ -35,7 +30,7 @@ class Failure:
     @property
     def detail(self) -> ErrorDetail:
         """The place: the statement, and the line that the server points to, else the statement's first."""
-        version, state = self.migration.version, self.error.sqlstate
+        version, state = self.action.migration.version, self.error.sqlstate
         if not 0 <= self.index < len(self.script.parts):
             return ErrorDetail(version, None, None, state)
         part = self.script.parts[self.index]
@@ -49,8 +44,8 @@ class Failure:
         """The place in words."""
         detail = self.detail
         if detail.statement is None:
-            return f"{label(self.migration)}, at its end"
-        return f"{label(self.migration)}, statement {detail.statement}, line {detail.line}"
+            return f"{self.action.label}, at its end"
+        return f"{self.action.label}, statement {detail.statement}, line {detail.line}"
 
     def explain(self, line: str, timed_out: int | None) -> RunError:
         """Return how the run ends; `timed_out` is the statementTimeout that may have ended it, in milliseconds."""
@@ -58,7 +53,7 @@ class Failure:
         if self.error.sqlstate == CANCELLED:
             return self._cancelled(timed_out)
         if self.index < 0:
-            return RunError(Reason.FENCED, f"{label(self.migration)}: it could not begin ({words})", error=self.detail)
+            return RunError(Reason.FENCED, f"{self.action.label}: it could not begin ({words})", error=self.detail)
         # The statement behind the last is what was deferred: SET CONSTRAINTS ALL IMMEDIATE.
         if self.index <= len(self.script.parts):
             return RunError(Reason.STATEMENT_FAILED, f"{self.place}: {words}{self._advice()}", error=self.detail)

@@ -1,19 +1,26 @@
 """The ledger: found or made, guarded, read, and claimed for one run."""
 
+import gzip
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from lockstep.api.reasons import Reason
-from lockstep.engines.base import Identity, LedgerState, Log, RunError
-from lockstep.engines.postgresql import ledger_sql
+from lockstep.engines.base import ConnectionLostError, Identity, LedgerState, Log, RunError
+from lockstep.engines.postgresql import ledger_rows as rows
+from lockstep.engines.postgresql import ledger_sql, ledger_tables
 from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError
-from lockstep.engines.postgresql.ledger_sql import LEDGER_VERSION, on, quote
-from lockstep.planning.plan import Applied
-from lockstep.planning.version import InvalidVersionError, Version
-from lockstep.planning.wire import LedgerMark, Order, Owner
+from lockstep.engines.postgresql.ledger_tables import LEDGER_VERSION, UPGRADES, on, quote
+from lockstep.engines.postgresql.lock import LastRun
+from lockstep.planning.checksum import checksum
+from lockstep.planning.plan import History
+from lockstep.planning.result import LedgerMark
+from lockstep.planning.wire import Order, Owner
 
 GENESIS: Final = ""
 """What the first row of a line's history is hashed with."""
+_BEGIN: Final = Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,27 @@ class Ledger:
             )
         return int(version) == LEDGER_VERSION
 
+    def exists(self) -> bool:
+        """Tell whether there is a ledger, of this version or an older one.
+
+        Raises:
+            RunError: as `is_ready`.
+        """
+        if self.is_ready():
+            return True
+        found = self._channel.query(ledger_sql.FIND, self.schema)
+        return bool(found and found[0][3] != "0")
+
+    def absent(self) -> LedgerState:
+        """Return what a database without a ledger says: an empty line.
+
+        Raises:
+            RunError: DatabaseNotEmpty.
+        """
+        if not self.adopts:
+            self._check_empty()
+        return LedgerState(None, History(fresh=True, occupied=bool(self.foreign_objects())))
+
     def _check_not_gone(self) -> None:
         if self._order.known_ledger is not None:
             raise RunError(
@@ -114,26 +142,45 @@ class Ledger:
         """Make the ledger, or upgrade it; the exclusive lock is held.
 
         Raises:
-            RunError: if the database already holds something.
+            RunError: if the database already holds something and nobody said that it is adopted.
         """
-        foreign = self._channel.query(ledger_sql.FOREIGN_OBJECTS, self.schema)
-        if foreign:
-            names = ", ".join(str(row[0]) for row in foreign[:3]) + (", ..." if len(foreign) > 3 else "")
-            raise RunError(
-                Reason.DATABASE_NOT_EMPTY,
-                f"the database holds no ledger but already {names}: Lockstep does not know which migrations it has "
-                "seen; use an empty database (adopting one with spec.baseline is not supported yet)",
-            )
+        found = self._channel.query(ledger_sql.FIND, self.schema)
+        if found and found[0][3] != "0":
+            [(_, version)] = self._channel.query(self._on(ledger_sql.META))
+            self._upgrade(int(version or 0))
+            return
+        if not self.adopts:
+            self._check_empty()
         for (name,) in self._channel.query(ledger_sql.PUBLISHED):
             self._log("ledger_published", level="warning", publication=name)
         schema = quote(self.schema)
-        missing = not self._channel.query(ledger_sql.FIND, self.schema)
-        begin = [Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")]
-        begin += [Command(f"CREATE SCHEMA {schema}")] if missing else []
-        begin += [Command(self._on(statement)) for statement in ledger_sql.CREATE]
+        begin = [_BEGIN]
+        begin += [] if found else [Command(f"CREATE SCHEMA {schema}")]
+        begin += [Command(self._on(statement)) for statement in ledger_tables.CREATE]
+        begin += self._upgrades(1)
         begin.append(Command(self._on(ledger_sql.INSERT_META), (LEDGER_VERSION,)))
+        self._change_tables(begin)
+        self._log("ledger_created", schema=self.schema, version=LEDGER_VERSION)
+
+    @property
+    def adopts(self) -> bool:
+        """Whether a database that is not empty is what the order expects."""
+        return self._order.baseline is not None or self._order.adopt is not None
+
+    def _upgrade(self, version: int) -> None:
+        self._change_tables(
+            [_BEGIN, *self._upgrades(version), Command(self._on(ledger_sql.SET_VERSION), (LEDGER_VERSION,))]
+        )
+        self._log("ledger_upgraded", schema=self.schema, before=version, version=LEDGER_VERSION)
+
+    def _upgrades(self, version: int) -> list[Command]:
+        return [Command(self._on(sql)) for v in sorted(UPGRADES) if v > version for sql in UPGRADES[v]]
+
+    def _change_tables(self, commands: list[Command]) -> None:
+        """Change the ledger's tables in one transaction, and let nobody else have rights on what is new."""
+        schema = quote(self.schema)
         try:
-            self._channel.run(begin)
+            self._channel.run(commands)
             grantees = self._channel.query(ledger_sql.GRANTEES, self.schema)
             revoked = ", ".join(dict.fromkeys(["PUBLIC", *(str(row[0]) for row in grantees)]))
             self._channel.run(
@@ -146,7 +193,25 @@ class Ledger:
         except SqlError:
             self._channel.run([Command("ROLLBACK")], stoppable=False)
             raise
-        self._log("ledger_created", schema=self.schema, version=LEDGER_VERSION)
+
+    def _check_empty(self) -> None:
+        """See that nobody else has been here.
+
+        Raises:
+            RunError: DatabaseNotEmpty.
+        """
+        foreign = self.foreign_objects()
+        if foreign:
+            names = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+            raise RunError(
+                Reason.DATABASE_NOT_EMPTY,
+                f"the database has no history of Lockstep's but already holds {names}: say with spec.baseline which "
+                "version it has, or with spec.adopt which tool managed it; or use an empty database",
+            )
+
+    def foreign_objects(self) -> list[str]:
+        """Return the names of a few objects that are not Lockstep's."""
+        return [str(row[0]) for row in self._channel.query(ledger_sql.FOREIGN_OBJECTS, self.schema)]
 
     def enter(self, identity: Identity, holder: str) -> tuple[Claim, LedgerState]:
         """Claim the line for this run, then read what the ledger says of it.
@@ -156,32 +221,89 @@ class Ledger:
         Raises:
             RunError: if the line is another's, or the ledger is behind what the status has seen, or was changed.
         """
-        order, owner, line = self._order, identity.owner, self._order.line
+        line = self._order.line
+        who = identity.owner
+        owner = (who.cluster, who.namespace, who.name, who.uid)
         claim = Command(
             self._on(ledger_sql.CLAIM),
-            (
-                line,
-                owner.cluster,
-                owner.namespace,
-                owner.name,
-                owner.uid,
-                holder,
-                identity.job,
-                identity.pod,
-                identity.attempt,
-            ),
+            (line, *owner, holder, identity.job, identity.pod, identity.attempt),
         )
-        reads = (ledger_sql.OWNER, ledger_sql.APPLIED, ledger_sql.REPEATED, ledger_sql.TAIL, ledger_sql.BROKEN)
-        claimed, owned, applied, repeated, tail, broken, at_known, meta = self._channel.run(
-            [
-                claim,
-                *(Command(self._on(sql), (line,)) for sql in reads),
-                Command(self._on(ledger_sql.HASH_AT), (line, order.known_sequence)),
-                Command(self._on(ledger_sql.META)),
-            ]
-        )
+        repair = self._order.repair
+        if repair is not None and repair.action == "TakeOver":
+            self._take_over(owner, repair.confirm or "")
+        claimed, *replies = self._channel.run([claim, *self._reads()])
         if not claimed.rows:
-            raise _foreign(order.line, owned)
+            raise _foreign(line, replies[0])
+        return Claim(line, int(claimed.rows[0][0] or 0), holder), self._state(replies)
+
+    def read(self, identity: Identity) -> LedgerState:
+        """Read what the ledger says of the line, in one snapshot and without writing anything.
+
+        Raises:
+            RunError: as `enter`.
+        """
+        [(_, version)] = self._channel.query(self._on(ledger_sql.META))
+        upgrade = self._upgrades(int(version or 0))
+        # An older ledger is read as if it had been upgraded; the upgrade itself is rolled back.
+        begin = _BEGIN if upgrade else Command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            replies = self._channel.run([begin, *upgrade, *self._reads()])[1 + len(upgrade) :]
+        finally:
+            with suppress(ConnectionLostError):
+                self._channel.run([Command("ROLLBACK")], stoppable=False)
+        owned, owner = replies[0], identity.owner
+        if owned.rows and owned.rows[0][:3] != (owner.cluster, owner.namespace, owner.name):
+            raise _foreign(self._order.line, owned)
+        return self._state(replies)
+
+    def _take_over(self, owner: tuple[str, str, str, str], confirm: str) -> None:
+        """Make the line ours, from the owner that the person has named and from nobody else."""
+        line = self._order.line
+        found = self._channel.query(self._on(ledger_sql.OWNER), line)
+        if not found or found[0][:3] == owner[:3]:
+            return
+        present = Owner(*(value or "" for value in found[0]))
+        if confirm != str(present):
+            raise RunError(
+                Reason.REPAIR_REFUSED,
+                f"line {line!r} of this database belongs to {present}, not to {confirm}: write that owner into "
+                "spec.repair.confirm, with a new token, if it is really to be taken over",
+            )
+        self._channel.query(
+            self._on(ledger_sql.TAKE_OVER), line, *owner, present.cluster, present.namespace, present.name
+        )
+        self._log("taken_over", level="warning", line=line, before=str(present))
+
+    def _reads(self) -> list[Command]:
+        """Return what is asked of the line, in the order in which `_state` takes the answers."""
+        order = self._order
+        of_line = (
+            ledger_sql.OWNER,
+            ledger_sql.APPLIED,
+            ledger_sql.REPEATED,
+            ledger_sql.RAN,
+            ledger_sql.DEPENDENTS,
+            ledger_sql.JOURNAL,
+            ledger_sql.TAIL,
+            ledger_sql.BROKEN,
+        )
+        token = order.repair.token if order.repair is not None else None
+        return [
+            *(Command(self._on(sql), (order.line,)) for sql in of_line),
+            Command(self._on(ledger_sql.HASH_AT), (order.line, order.known_sequence)),
+            Command(self._on(ledger_sql.META)),
+            Command(self._on(ledger_sql.ANY_HISTORY)),
+            Command(self._on(ledger_sql.REPAIRED), (order.line, token)),
+        ]
+
+    def _state(self, replies: Sequence[Reply]) -> LedgerState:
+        """Return what the answers say, once they are found to be true.
+
+        Raises:
+            RunError: LedgerInvalid, LedgerBehind or DatabaseNotEmpty.
+        """
+        order = self._order
+        _, applied, repeated, ran, dependents, journal, tail, broken, at_known, meta, any_history, repaired = replies
         if broken.rows:
             raise RunError(
                 Reason.LEDGER_INVALID,
@@ -191,10 +313,49 @@ class Ledger:
         sequence, last_hash = (int(tail.rows[0][0] or 0), tail.rows[0][1] or "") if tail.rows else (0, GENESIS)
         mark = LedgerMark(meta.rows[0][0] or "", sequence, last_hash)
         check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None)
-        return (
-            Claim(line, int(claimed.rows[0][0] or 0), holder),
-            LedgerState(mark, _read_applied(applied), {row[0] or "": row[1] or "" for row in repeated.rows}),
+        fresh = sequence == 0
+        if fresh and not self.adopts and any_history.rows != (("t",),):
+            # A ledger that was made for an adoption that never was.
+            self._check_empty()
+        occupied = fresh and order.baseline is not None and bool(self.foreign_objects())
+        rows_applied = rows.applied(applied)
+        history = History(
+            applied=rows_applied,
+            repeated=rows.repeated(repeated),
+            ran=rows.ran(ran),
+            dependents=rows.dependents(dependents),
+            partial=rows.partial(journal, rows_applied),
+            fresh=fresh,
+            occupied=occupied,
         )
+        recent = (
+            () if order.known_sequence else rows.recent(self._channel.query(self._on(ledger_sql.RECENT), order.line))
+        )
+        return LedgerState(mark, history, recent, repaired.rows == (("t",),))
+
+    def last_run(self) -> LastRun | None:
+        """Return which run entered the line last."""
+        found = self._channel.query(self._on(ledger_sql.LAST_RUN), self._order.line)
+        if not found:
+            return None
+        cluster, namespace, name, pod, pid = (value or "" for value in found[0])
+        return LastRun((cluster, namespace, name), pod, int(pid or 0))
+
+    def texts(self, checksums: Sequence[str]) -> dict[str, str]:
+        """Return those of these texts that are kept.
+
+        Raises:
+            RunError: LedgerInvalid, if one of them is not what its checksum says.
+        """
+        if not checksums:
+            return {}
+        found = {}
+        for name, body in self._channel.query(self._on(ledger_sql.TEXTS), ",".join(checksums)):
+            text = gzip.decompress(bytes.fromhex(body or "")).decode()
+            if checksum(text) != name:
+                raise RunError(Reason.LEDGER_INVALID, f"the ledger's text {str(name)[:12]} was changed")
+            found[str(name)] = text
+        return found
 
 
 def _foreign(line: str, owned: Reply) -> RunError:
@@ -207,15 +368,6 @@ def _foreign(line: str, owned: Reply) -> RunError:
     )
 
 
-def _read_applied(reply: Reply) -> tuple[Applied, ...]:
-    try:
-        return tuple(
-            Applied(Version.parse(version or ""), name or "", checksum or "") for version, name, checksum in reply.rows
-        )
-    except InvalidVersionError as error:
-        raise RunError(Reason.LEDGER_INVALID, f"the ledger holds what is no version: {error}") from error
-
-
 def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None) -> None:
     """See that the ledger still has all that the status has seen of it. Pure.
 
@@ -223,6 +375,9 @@ def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None) 
         RunError: LedgerBehind, for a person to decide: what ran may be gone, and may not.
     """
     what = None
+    repair = order.repair
+    if repair is not None and repair.action == "AcceptLedger" and repair.confirm == ledger_words(mark):
+        return
     if order.known_ledger is not None and order.known_ledger != mark.uuid:
         what = f"this is ledger {mark.uuid}, the status has seen {order.known_ledger}: it is another database"
     elif order.known_sequence > mark.sequence:
@@ -232,6 +387,11 @@ def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None) 
     if what is not None:
         raise RunError(
             Reason.LEDGER_BEHIND,
-            f"{what}, or it was restored from an older backup; nothing is run again: restore what is missing, or "
-            "delete and create the SchemaVersion to go on from what the database has",
+            f"{what}, or it was restored from an older backup; nothing is run again: restore what is missing, or go on "
+            f"from what the database has with spec.repair: AcceptLedger and confirm: {ledger_words(mark)}",
         )
+
+
+def ledger_words(mark: LedgerMark) -> str:
+    """Return what a person confirms of a ledger: its identity and its last number."""
+    return f"{mark.uuid}/{mark.sequence}"

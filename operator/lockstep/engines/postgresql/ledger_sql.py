@@ -1,99 +1,10 @@
-"""The ledger's SQL: its tables, what is asked of it, and what is written to it.
+"""The ledger's SQL: what is asked of it, and of the database around it.
 
 Every name is qualified and every parameter cast: an application's role may own functions, operators and a
 search_path that would otherwise come first. `@.` stands for the ledger's schema, quoted.
 """
 
 from typing import Final
-
-LEDGER_VERSION: Final = 1
-
-
-def quote(name: str) -> str:
-    """Quote an identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-CREATE: Final = (
-    """CREATE TABLE @.meta (
-        singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-        ledger uuid NOT NULL,
-        version integer NOT NULL,
-        created timestamptz NOT NULL DEFAULT pg_catalog.now()
-    )""",
-    # Room on each page, since its row changes with each migration.
-    """CREATE TABLE @.run (
-        line text PRIMARY KEY,
-        owner_cluster text NOT NULL,
-        owner_namespace text NOT NULL,
-        owner_name text NOT NULL,
-        owner_uid text NOT NULL,
-        epoch bigint NOT NULL,
-        holder uuid NOT NULL,
-        pid integer NOT NULL,
-        xid xid8,
-        job text NOT NULL,
-        pod text NOT NULL,
-        attempt integer NOT NULL,
-        started timestamptz NOT NULL
-    ) WITH (fillfactor = 40)""",
-    """CREATE TABLE @.history (
-        line text,
-        sequence bigint,
-        direction text NOT NULL CHECK (direction IN ('up', 'down', 'repeat', 'baseline', 'adopt', 'resolve')),
-        version text,
-        canonical text,
-        name text NOT NULL,
-        description text NOT NULL,
-        kind text NOT NULL,
-        up_checksum text NOT NULL,
-        down_checksum text,
-        epoch bigint NOT NULL,
-        holder uuid NOT NULL,
-        job text NOT NULL,
-        pod text NOT NULL,
-        at timestamptz NOT NULL,
-        previous text NOT NULL,
-        hash text NOT NULL,
-        PRIMARY KEY (line, sequence)
-    )""",
-    """CREATE TABLE @.applied (
-        line text,
-        canonical text,
-        version text NOT NULL,
-        name text NOT NULL,
-        kind text NOT NULL,
-        up_checksum text NOT NULL,
-        down_checksum text,
-        irreversible text,
-        sequence bigint NOT NULL,
-        PRIMARY KEY (line, canonical)
-    )""",
-    """CREATE TABLE @.repeatable (
-        line text,
-        name text,
-        up_checksum text NOT NULL,
-        down_checksum text,
-        sequence bigint NOT NULL,
-        PRIMARY KEY (line, name)
-    )""",
-    "CREATE TABLE @.texts (checksum text PRIMARY KEY, body bytea NOT NULL)",
-    """CREATE TABLE @.journal (
-        line text,
-        step text,
-        direction text,
-        statement integer,
-        checksum text NOT NULL,
-        digest text NOT NULL,
-        state text NOT NULL CHECK (state IN ('started', 'finished', 'unknown')),
-        note text,
-        epoch bigint NOT NULL,
-        started timestamptz NOT NULL,
-        finished timestamptz,
-        PRIMARY KEY (line, step, direction, statement)
-    )""",
-)
-"""The tables of version 1."""
 
 # Which schema, and does it hold a ledger?
 FIND: Final = """
@@ -194,6 +105,7 @@ PUBLISHED: Final = "SELECT p.pubname FROM pg_catalog.pg_publication AS p WHERE p
 META: Final = "SELECT m.ledger, m.version FROM @.meta AS m"
 
 INSERT_META: Final = "INSERT INTO @.meta (ledger, version) VALUES (pg_catalog.gen_random_uuid(), $1::pg_catalog.int4)"
+SET_VERSION: Final = "UPDATE @.meta SET version = $1::pg_catalog.int4"
 
 CLAIM: Final = """
 INSERT INTO @.run AS r (line, owner_cluster, owner_namespace, owner_name, owner_uid, epoch, holder, pid,
@@ -209,14 +121,76 @@ WHERE r.owner_cluster = excluded.owner_cluster AND r.owner_namespace = excluded.
 RETURNING r.epoch
 """
 
+# Only from the very owner that the person has named.
+TAKE_OVER: Final = """
+UPDATE @.run AS r SET owner_cluster = $2::pg_catalog.text, owner_namespace = $3::pg_catalog.text,
+                      owner_name = $4::pg_catalog.text, owner_uid = $5::pg_catalog.text
+WHERE r.line = $1::pg_catalog.text
+  AND r.owner_cluster = $6::pg_catalog.text AND r.owner_namespace = $7::pg_catalog.text
+  AND r.owner_name = $8::pg_catalog.text
+RETURNING r.epoch
+"""
+
 OWNER: Final = """
 SELECT r.owner_cluster, r.owner_namespace, r.owner_name, r.owner_uid
 FROM @.run AS r WHERE r.line = $1::pg_catalog.text
 """
 
-APPLIED: Final = "SELECT a.version, a.name, a.up_checksum FROM @.applied AS a WHERE a.line = $1::pg_catalog.text"
+LAST_RUN: Final = """
+SELECT r.owner_cluster, r.owner_namespace, r.owner_name, r.pod, r.pid
+FROM @.run AS r WHERE r.line = $1::pg_catalog.text
+"""
 
-REPEATED: Final = "SELECT r.name, r.up_checksum FROM @.repeatable AS r WHERE r.line = $1::pg_catalog.text"
+APPLIED: Final = """
+SELECT a.version, a.name, a.up_checksum, COALESCE(a.down_checksum, '-'), a.irreversible, a.kind, a.sequence
+FROM @.applied AS a WHERE a.line = $1::pg_catalog.text
+"""
+
+REPEATED: Final = """
+SELECT r.name, r.up_checksum, COALESCE(r.down_checksum, '-'), r.kind, r.undone, r.sequence
+FROM @.repeatable AS r WHERE r.line = $1::pg_catalog.text
+"""
+
+# What the repeatable migrations were before: to restore them on the way down.
+RAN: Final = """
+SELECT h.name, h.sequence, h.up_checksum, COALESCE(h.down_checksum, '-'), h.kind
+FROM @.history AS h
+WHERE h.line = $1::pg_catalog.text AND h.canonical IS NULL AND h.direction = 'repeat' ORDER BY h.sequence
+"""
+
+# Which applied versions of other lines require which version of this one.
+DEPENDENTS: Final = """
+SELECT a.line, a.version, need.value ->> 1
+FROM @.applied AS a CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(a.requires) AS need (value)
+WHERE a.line <> $1::pg_catalog.text AND need.value ->> 0 = $1::pg_catalog.text
+ORDER BY 1, 2
+"""
+
+# A migration whose statements are journaled has rows here until all of it is done and recorded.
+JOURNAL: Final = """
+SELECT j.step, j.direction, j.statement, j.state, j.note
+FROM @.journal AS j WHERE j.line = $1::pg_catalog.text ORDER BY j.started, j.statement
+"""
+
+# The last entries, newest first, as the status shows them.
+RECENT: Final = """
+SELECT h.name, h.version, h.direction, h.kind,
+       pg_catalog.to_char(pg_catalog.timezone('UTC'::pg_catalog.text, h.at),
+                          'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::pg_catalog.text)
+FROM @.history AS h WHERE h.line = $1::pg_catalog.text ORDER BY h.sequence DESC LIMIT 20
+"""
+
+ANY_HISTORY: Final = "SELECT EXISTS (SELECT FROM @.history)"
+
+REPAIRED: Final = """
+SELECT EXISTS (SELECT FROM @.history AS h
+               WHERE h.line = $1::pg_catalog.text AND h.repair = $2::pg_catalog.text)
+"""
+
+TEXTS: Final = """
+SELECT t.checksum, pg_catalog.encode(t.body, 'hex') FROM @.texts AS t
+WHERE t.checksum = ANY (pg_catalog.string_to_array($1::pg_catalog.text, ','))
+"""
 
 TAIL: Final = """
 SELECT h.sequence, h.hash FROM @.history AS h WHERE h.line = $1::pg_catalog.text ORDER BY h.sequence DESC LIMIT 1
@@ -240,68 +214,3 @@ WHERE c.previous <> c.before OR c.sequence <> c.expected
       ), 'UTF8')), 'hex')
 ORDER BY c.sequence LIMIT 1
 """
-
-# The transaction's number tells the epilogue that it is still in the transaction that began here.
-BEGIN: Final = """
-UPDATE @.run AS r SET xid = pg_catalog.pg_current_xact_id()
-WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
-  AND r.pid = pg_catalog.pg_backend_pid()
-"""
-
-# A failed fence leaves the epoch without a value, which the table refuses: the commit cannot happen.
-_HISTORY: Final = """
-WITH history AS (
-    INSERT INTO @.history (epoch, line, holder, sequence, direction, version, canonical, name, description, kind,
-                           up_checksum, down_checksum, job, pod, at, previous, hash)
-    VALUES (
-        (SELECT r.epoch FROM @.run AS r
-         WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
-           AND r.pid = pg_catalog.pg_backend_pid() AND r.xid = pg_catalog.pg_current_xact_id() FOR UPDATE),
-        $1::pg_catalog.text, $3::pg_catalog.uuid,
-        $4::pg_catalog.int8, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.text,
-        $8::pg_catalog.text, $9::pg_catalog.text, $10::pg_catalog.text, $11::pg_catalog.text, $12::pg_catalog.text,
-        $13::pg_catalog.text, $14::pg_catalog.text, pg_catalog.clock_timestamp(), $15::pg_catalog.text,
-        $16::pg_catalog.text
-    ) RETURNING at
-), texts AS (
-    INSERT INTO @.texts (checksum, body)
-    SELECT v.checksum, v.body FROM (VALUES
-        ($11::pg_catalog.text, $17::pg_catalog.bytea), ($12::pg_catalog.text, $18::pg_catalog.bytea)
-    ) AS v (checksum, body) WHERE v.body IS NOT NULL
-    ON CONFLICT (checksum) DO NOTHING
-)"""
-_AT: Final = """
-SELECT pg_catalog.to_char(pg_catalog.timezone('UTC'::pg_catalog.text, history.at),
-                          'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::pg_catalog.text)
-FROM history
-"""
-
-RECORD_VERSION: Final = "".join(
-    (
-        _HISTORY,
-        """, applied AS (
-    INSERT INTO @.applied (line, canonical, version, name, kind, up_checksum, down_checksum, irreversible, sequence)
-    VALUES ($1::pg_catalog.text, $7::pg_catalog.text, $6::pg_catalog.text, $8::pg_catalog.text, $10::pg_catalog.text,
-            $11::pg_catalog.text, $12::pg_catalog.text, $19::pg_catalog.text, $4::pg_catalog.int8)
-)""",
-        _AT,
-    )
-)
-
-RECORD_REPEATABLE: Final = "".join(
-    (
-        _HISTORY,
-        """, repeated AS (
-    INSERT INTO @.repeatable (line, name, up_checksum, down_checksum, sequence)
-    VALUES ($1::pg_catalog.text, $8::pg_catalog.text, $11::pg_catalog.text, $12::pg_catalog.text, $4::pg_catalog.int8)
-    ON CONFLICT (line, name) DO UPDATE SET
-        up_checksum = excluded.up_checksum, down_checksum = excluded.down_checksum, sequence = excluded.sequence
-)""",
-        _AT,
-    )
-)
-
-
-def on(schema: str, sql: str) -> str:
-    """Return a statement for the ledger in this schema, which `@.` stands for."""
-    return sql.replace("@.", f"{quote(schema)}.")

@@ -6,12 +6,14 @@ for it. Both locks end with the session, whatever becomes of the pod.
 
 import hashlib
 import random
+from dataclasses import dataclass
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.channel import Channel, SqlError
+from lockstep.planning.wire import Owner
 
 POLL_SECONDS: Final = 0.1
 
@@ -38,6 +40,16 @@ def pod_of(application_name: str | None, pid: str) -> str:
     if application_name and application_name.startswith("lockstep "):
         return application_name.removeprefix("lockstep ")
     return application_name or f"process {pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The run that entered the line last, as the ledger has it."""
+
+    owner: tuple[str, str, str]
+    """Cluster, namespace and name."""
+    pod: str
+    pid: int
 
 
 class Locks:
@@ -98,6 +110,40 @@ class Locks:
             f"the lock of {what} is held by {holder} (backend {pid}, connected since {since or 'an unknown time'})",
             holder=holder,
         )
+
+    def end_holder(self, pod: str, last: LastRun | None, owner: Owner) -> None:
+        """End the session that holds the line's lock: only that pod's, and only if the pod is this owner's.
+
+        Raises:
+            RunError: RepairRefused, if it is held by anybody else, or cannot be ended.
+        """
+        found = self._holder(self.line_key)
+        if found is None:
+            return
+        holder, pid, _ = found
+        if holder != pod:
+            raise RunError(
+                Reason.REPAIR_REFUSED,
+                f"the lock of line {self.line!r} is held by {holder}, not by {pod}: nothing was ended",
+                holder=holder,
+            )
+        mine = last is not None and last.owner == owner.key and (last.pod, str(last.pid)) == (holder, pid)
+        if not mine:
+            raise RunError(
+                Reason.REPAIR_REFUSED,
+                f"the session of {holder} (backend {pid}) is not one of this SchemaVersion's runs: nothing was ended",
+                holder=holder,
+            )
+        try:
+            ended = self._channel.query("SELECT pg_catalog.pg_terminate_backend($1::pg_catalog.int4)", pid)
+        except SqlError as error:
+            raise RunError(
+                Reason.REPAIR_REFUSED,
+                f"backend {pid} of {holder} could not be ended (SQLSTATE {error.sqlstate}: {error.primary})",
+                holder=holder,
+            ) from error
+        if ended != (("t",),):
+            raise RunError(Reason.REPAIR_REFUSED, f"backend {pid} of {holder} could not be ended", holder=holder)
 
     def _holder(self, key: int) -> tuple[str, str, str | None] | None:
         unsigned = key & (2**64 - 1)

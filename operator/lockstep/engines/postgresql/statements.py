@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockstep.api.reasons import Reason
-from lockstep.engines.base import RunError
-from lockstep.engines.postgresql.lexer import LexError, Statement, line_at, split
-from lockstep.planning.wire import ErrorDetail, OrderedMigration
+from lockstep.engines.base import Action, RunError
+from lockstep.engines.lexing import LexError, Statement, place_at
+from lockstep.engines.postgresql.lexer import split
+from lockstep.planning.result import ErrorDetail
+from lockstep.planning.wire import OrderedMigration
 
 _CONTROL: Final = (
     ("BEGIN",),
@@ -86,31 +88,38 @@ def _copies(statement: Statement) -> bool:
     return statement.words[:1] == ("COPY",) and bool(statement.keywords & {"STDIN", "STDOUT"})
 
 
-def _refuse(migration: OrderedMigration, reason: Reason, message: str, line: int, number: int | None) -> RunError:
+def _place(part: Statement) -> tuple[int, int]:
+    return part.line, part.column
+
+
+def _refuse(
+    migration: OrderedMigration, reason: Reason, message: str, at: tuple[int, int], number: int | None
+) -> RunError:
     name = migration.version or migration.name
-    place = f"statement {number}, line {line}" if number is not None else f"line {line}"
+    line, column = at
+    place = f"line {line}, column {column}" if number is None else f"statement {number}, line {line}, column {column}"
     return RunError(reason, f"{name} ({migration.name}), {place}: {message}", error=ErrorDetail(name, number, line))
 
 
-def read_script(migration: OrderedMigration) -> SqlScript:
-    """Split a migration's text and see that all of it may run in the transaction that Lockstep gives it.
+def read_script(action: Action) -> SqlScript:
+    """Split a step's text and see that all of it may run in the transaction that Lockstep gives it.
 
     Raises:
         RunError: StatementRefused or NotSupportedYet, with the place.
     """
-    text = migration.up or ""
+    migration, text = action.migration, action.text
     if migration.transaction == "Never":
         raise _refuse(
             migration,
             Reason.NOT_SUPPORTED_YET,
             "transaction: Never is not supported yet; use Auto where the SQL can run in a transaction",
-            1,
+            (1, 1),
             None,
         )
     try:
         parts = tuple(split(text))
     except LexError as error:
-        raise _refuse(migration, Reason.STATEMENT_REFUSED, error.message, error.line, None) from error
+        raise _refuse(migration, Reason.STATEMENT_REFUSED, error.message, (error.line, error.column), None) from error
     for part in parts:
         _judge(migration, part)
     _find_unlock(migration, SqlScript(text, parts))
@@ -127,14 +136,14 @@ def _judge(migration: OrderedMigration, part: Statement) -> None:
             else "each migration runs in a transaction of Lockstep's own, together with its record"
         )
         raise _refuse(
-            migration, Reason.STATEMENT_REFUSED, f"{what} is refused: {why}; remove it", part.line, part.number
+            migration, Reason.STATEMENT_REFUSED, f"{what} is refused: {why}; remove it", _place(part), part.number
         )
     if (name := _alone(part)) is not None:
         raise _refuse(
             migration,
             Reason.NOT_SUPPORTED_YET,
             f"{name} cannot run in a transaction block, and statements outside of one are not supported yet",
-            part.line,
+            _place(part),
             part.number,
         )
     if _copies(part):
@@ -143,7 +152,7 @@ def _judge(migration: OrderedMigration, part: Statement) -> None:
             migration,
             Reason.NOT_SUPPORTED_YET,
             f"COPY {way} is not supported yet; use INSERT",
-            part.line,
+            _place(part),
             part.number,
         )
 
@@ -160,6 +169,6 @@ def _find_unlock(migration: OrderedMigration, script: SqlScript) -> None:
                 Reason.STATEMENT_REFUSED,
                 f"{_UNLOCK}() is refused: it would let go of the lock that this run holds; "
                 "unlock by key with pg_advisory_unlock",
-                line_at(script.text, part.start + at),
+                place_at(script.text, part.start + at),
                 part.number,
             )

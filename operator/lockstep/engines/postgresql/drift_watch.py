@@ -1,0 +1,78 @@
+"""Drift as a run sees it: what differs when it comes, and what it has changed when it goes."""
+
+from lockstep.engines.base import DriftFinding, Log
+from lockstep.engines.postgresql import drift_store
+from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
+from lockstep.engines.postgresql.channel import Channel
+from lockstep.planning import drift
+from lockstep.planning.drift import Change, Expected, Judgement, Objects
+from lockstep.planning.wire import Mode, Order
+
+_OTHERS = "another line's run is under way in this database ({}): what differs may be its work"
+
+
+class DriftWatch:
+    """Watches the catalog for one run of one line."""
+
+    def __init__(self, channel: Channel, order: Order, log: Log) -> None:
+        self._channel = channel
+        self._order = order
+        self._log = log
+        self._options = CatalogOptions(order.database.ledger_schema, frozenset(order.drift.include))
+        self._before: Objects | None = None
+
+    def look(self) -> DriftFinding:
+        """Return what was changed by hand; what could not be compared is taken for what shall be, if this is a run."""
+        order = self._order
+        if order.drift.policy == "Ignore" and not self._is_watched():
+            return DriftFinding(inconclusive="spec.drift is Ignore")
+        if order.mode is Mode.RUN:
+            expected, found = drift_store.update(self._channel, self._options, lambda e, f: self._judge(e, f).change)
+        else:
+            expected, found = drift_store.observe(self._channel, self._options)
+        self._before = found
+        judgement = self._judge(expected, found)
+        match judgement.outcome:
+            case "Inconclusive":
+                return DriftFinding(inconclusive=_OTHERS.format(", ".join(expected.others)))
+            case "Baseline" if order.mode is not Mode.RUN:
+                return DriftFinding(inconclusive="nothing to compare with yet: the next run takes the schema as it is")
+            case "Baseline":
+                self._log("drift_baseline", objects=len(found), server=server_major(self._channel))
+                return DriftFinding()
+            case "Unattributed":
+                lines = ", ".join(expected.unsettled)
+                self._log("drift_unattributed", level="warning", lines=lines, drift=judgement.drift.describe())
+                return DriftFinding()
+        made = judgement.drift
+        return DriftFinding(made, hash=made.hash(found) if made else None)
+
+    def _is_watched(self) -> bool:
+        """Tell whether some line of the database looks for drift: this one's changes must not accuse anybody then."""
+        return drift_store.load(self._channel, self._options.ledger_schema).major is not None
+
+    def _judge(self, expected: Expected, found: Objects) -> Judgement:
+        return drift.judge(
+            expected,
+            found,
+            major=server_major(self._channel),
+            options=self._options.options,
+            ignore=self._order.drift.ignore,
+        )
+
+    def accept(self) -> None:
+        """Take what differs now for what shall be."""
+
+        def decide(expected: Expected, found: Objects) -> Change | None:
+            made = self._judge(expected, found).drift
+            return drift.accept(made, found, made.hash(found)) if made else None
+
+        drift_store.update(self._channel, self._options, decide)
+
+    def settle(self) -> None:
+        """Take what this run has changed for what shall be."""
+        line, before = self._order.line, self._before
+        if before is None:
+            drift_store.store(self._channel, self._options.ledger_schema, Change(lines=(line,)))
+            return
+        drift_store.update(self._channel, self._options, lambda e, f: drift.settle(e, before, f, line))

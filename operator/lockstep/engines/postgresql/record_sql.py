@@ -1,0 +1,103 @@
+"""The SQL that writes to the ledger: each statement carries the fence, and comes last before a COMMIT.
+
+Names and casts as in ledger_sql.py.
+"""
+
+from typing import Final
+
+# The transaction's number tells the epilogue that it is still in the transaction that began here.
+BEGIN: Final = """
+UPDATE @.run AS r SET xid = pg_catalog.pg_current_xact_id(), dirty = true
+WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
+  AND r.pid = pg_catalog.pg_backend_pid()
+"""
+
+# A failed fence leaves the epoch without a value, which the table refuses: the commit cannot happen.
+_HISTORY: Final = """
+WITH history AS (
+    INSERT INTO @.history (epoch, line, holder, sequence, direction, version, canonical, name, description, kind,
+                           up_checksum, down_checksum, job, pod, at, previous, hash, repair)
+    VALUES (
+        (SELECT r.epoch FROM @.run AS r
+         WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
+           AND r.pid = pg_catalog.pg_backend_pid() AND r.xid = pg_catalog.pg_current_xact_id() FOR UPDATE),
+        $1::pg_catalog.text, $3::pg_catalog.uuid,
+        $4::pg_catalog.int8, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.text,
+        $8::pg_catalog.text, $9::pg_catalog.text, $10::pg_catalog.text, $11::pg_catalog.text, $12::pg_catalog.text,
+        $13::pg_catalog.text, $14::pg_catalog.text, pg_catalog.clock_timestamp(), $15::pg_catalog.text,
+        $16::pg_catalog.text, $19::pg_catalog.text
+    ) RETURNING at
+), texts AS (
+    INSERT INTO @.texts (checksum, body)
+    SELECT v.checksum, v.body FROM (VALUES
+        ($11::pg_catalog.text, $17::pg_catalog.bytea), ($12::pg_catalog.text, $18::pg_catalog.bytea)
+    ) AS v (checksum, body) WHERE v.body IS NOT NULL
+    ON CONFLICT (checksum) DO NOTHING
+)"""
+_AT: Final = """
+SELECT pg_catalog.to_char(pg_catalog.timezone('UTC'::pg_catalog.text, history.at),
+                          'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::pg_catalog.text)
+FROM history
+"""
+
+RECORD_VERSION: Final = "".join(
+    (
+        _HISTORY,
+        """, applied AS (
+    INSERT INTO @.applied (line, canonical, version, name, kind, up_checksum, down_checksum, irreversible, requires,
+                           sequence)
+    VALUES ($1::pg_catalog.text, $7::pg_catalog.text, $6::pg_catalog.text, $8::pg_catalog.text, $10::pg_catalog.text,
+            $11::pg_catalog.text, $12::pg_catalog.text, $20::pg_catalog.text, $21::pg_catalog.jsonb,
+            $4::pg_catalog.int8)
+)""",
+        _AT,
+    )
+)
+
+# A version that is not there makes the division fail, and with it the commit.
+RECORD_DOWN: Final = "".join(
+    (
+        _HISTORY,
+        """, gone AS (
+    DELETE FROM @.applied AS a WHERE a.line = $1::pg_catalog.text AND a.canonical = $7::pg_catalog.text RETURNING 1
+)""",
+        _AT,
+        "WHERE 1 / (SELECT pg_catalog.count(*) FROM gone) = 1",
+    )
+)
+
+# A person says that it is not there: whether the ledger thought so or not.
+RECORD_UNMARK: Final = RECORD_DOWN.rpartition("WHERE")[0]
+
+RECORD_REPEATABLE: Final = "".join(
+    (
+        _HISTORY,
+        """, repeated AS (
+    INSERT INTO @.repeatable (line, name, up_checksum, down_checksum, kind, undone, sequence)
+    VALUES ($1::pg_catalog.text, $8::pg_catalog.text, $20::pg_catalog.text, $12::pg_catalog.text,
+            $10::pg_catalog.text, $21::pg_catalog.text, $4::pg_catalog.int8)
+    ON CONFLICT (line, name) DO UPDATE SET
+        up_checksum = excluded.up_checksum, down_checksum = excluded.down_checksum, kind = excluded.kind,
+        undone = excluded.undone, sequence = excluded.sequence
+)""",
+        _AT,
+    )
+)
+
+RECORD_CORRECTION: Final = "".join(
+    (
+        _HISTORY,
+        """, corrected AS (
+    UPDATE @.applied AS a SET down_checksum = $12::pg_catalog.text, irreversible = $20::pg_catalog.text
+    WHERE a.line = $1::pg_catalog.text AND a.canonical = $7::pg_catalog.text
+)""",
+        _AT,
+    )
+)
+
+RECORD_ONLY: Final = "".join((_HISTORY, _AT))
+
+# What was by half is settled once its version is marked, one way or the other.
+FORGET_JOURNAL: Final = """
+DELETE FROM @.journal AS j WHERE j.line = $1::pg_catalog.text AND j.step = $2::pg_catalog.text
+"""

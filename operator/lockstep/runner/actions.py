@@ -1,0 +1,92 @@
+"""The steps of a plan with what each takes: the order's texts, or those that the ledger keeps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import Action, RunError, Session
+from lockstep.planning.checksum import ABSENT
+from lockstep.planning.plan import RECORDED_ONLY, Candidate, Direction, Plan, Step
+from lockstep.planning.result import ErrorDetail
+from lockstep.planning.wire import Order, OrderedMigration
+from lockstep.runner.judge import behind
+
+
+def recorded_only(plan: Plan) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Return the steps that are recorded without being run, corrections first, and those that run. Pure."""
+    only = tuple(step for step in plan.steps if step.direction in RECORDED_ONLY)
+    return (*plan.corrections, *only), tuple(step for step in plan.steps if step.direction not in RECORDED_ONLY)
+
+
+def to_actions(steps: Sequence[Step], order: Order, session: Session) -> list[Action]:
+    """Return what each step takes.
+
+    Raises:
+        RunError: if a text is neither in the order nor in the ledger.
+    """
+    by_name = {each.name: each for each in order.migrations}
+    made = [(step, _migration(step.candidate, by_name)) for step in steps]
+    wanted = {checksum for step, migration in made if (checksum := _lacking(step, migration)) is not None}
+    kept = session.texts(sorted(wanted))
+    return [_action(step, migration, kept) for step, migration in made]
+
+
+def _migration(candidate: Candidate, by_name: dict[str, OrderedMigration]) -> OrderedMigration:
+    """Return the order's migration if it is the very one, otherwise what the plan knows of it."""
+    down = None if candidate.down_checksum == ABSENT else candidate.down_checksum
+    found = by_name.get(candidate.name)
+    if found is not None and (found.up_checksum, found.down_checksum) == (candidate.up_checksum, down):
+        return found
+    made = OrderedMigration(
+        candidate.name,
+        None if candidate.version is None else candidate.version.text,
+        candidate.up_checksum,
+        down,
+        kind=candidate.kind,
+        irreversible=candidate.irreversible,
+    )
+    if found is None:
+        return made
+    # The Migration of now, with a text of then.
+    return replace(
+        made,
+        up=found.up if found.up_checksum == candidate.up_checksum else None,
+        down=found.down if found.down_checksum == down else None,
+        transaction=found.transaction,
+        lock_timeout_ms=found.lock_timeout_ms,
+        description=found.description,
+    )
+
+
+def _lacking(step: Step, migration: OrderedMigration) -> str | None:
+    """Return the checksum of the text that a step runs, where the order does not hold it."""
+    if step.direction in RECORDED_ONLY:
+        return None
+    if step.direction is Direction.DOWN:
+        return migration.down_checksum if migration.down is None else None
+    return migration.up_checksum if migration.up is None else None
+
+
+def _action(step: Step, migration: OrderedMigration, kept: Mapping[str, str]) -> Action:
+    checksum = _lacking(step, migration)
+    if checksum is None:
+        return Action(step, migration)
+    text = kept.get(checksum)
+    if step.direction is Direction.DOWN:
+        if text is None:
+            raise _no_text(migration)
+        return Action(step, replace(migration, down=text))
+    if text is None or step.direction is Direction.UP:
+        # An up that the status says is done is never run again from what the ledger keeps.
+        raise behind(migration.version or migration.name)
+    return Action(step, replace(migration, up=text))
+
+
+def _no_text(migration: OrderedMigration) -> RunError:
+    name = migration.version or migration.name
+    return RunError(
+        Reason.DOWN_MISSING,
+        f"the down text of {name} ({migration.name}) is neither on a Migration nor in the ledger; nothing was touched: "
+        "create its Migration again, with spec.down",
+        error=ErrorDetail(migration.version),
+    )

@@ -1,0 +1,88 @@
+"""What an order leads to: its plan, and whether somebody must approve it first."""
+
+from typing import Final
+
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import RunError, Session
+from lockstep.planning.adoption import Adopted, adopt
+from lockstep.planning.plan import Candidate, History, Plan, Refusal
+from lockstep.planning.planner import Intent, make_plan
+from lockstep.planning.result import ErrorDetail, PlanSummary
+from lockstep.planning.version import Version, parse_target
+from lockstep.planning.wire import Order, OrderedMigration, Policy
+
+STEPS_SHOWN: Final = 50
+"""Steps that a summary names; the log names all."""
+
+
+def candidate(migration: OrderedMigration) -> Candidate:
+    """Return a migration as the planner sees it."""
+    return Candidate(
+        migration.name,
+        None if migration.version is None else Version.parse(migration.version),
+        migration.up_checksum,
+        migration.down_checksum or "-",
+        migration.irreversible,
+        migration.kind,
+        migration.adopts,
+    )
+
+
+def plan_of(order: Order, history: History, session: Session) -> Plan:
+    """Plan what an order asks for.
+
+    Raises:
+        RunError: if there is no way.
+    """
+    candidates = [candidate(each) for each in order.migrations]
+    intent = Intent(
+        target=parse_target(order.target),
+        allow_out_of_order=order.policy.out_of_order == "Allow",
+        rollback=order.policy.rollback,
+        baseline=None if order.baseline is None else Version.parse(order.baseline),
+        adopted=_adopted(order, history, candidates, session),
+    )
+    plan = make_plan(order.line, history, candidates, intent)
+    if isinstance(plan, Refusal):
+        raise _refused(plan)
+    return plan
+
+
+def _adopted(
+    order: Order, history: History, candidates: list[Candidate], session: Session
+) -> tuple[Adopted, ...] | None:
+    """Read the other tool's history, once in the life of a line."""
+    if order.adopt is None or not history.fresh:
+        return None
+    rows, cumulative = session.foreign()
+    found = adopt(order.line, order.adopt.history, rows, candidates, cumulative=cumulative)
+    if isinstance(found, Refusal):
+        raise _refused(found)
+    return found
+
+
+def _refused(refusal: Refusal) -> RunError:
+    version = None if refusal.version is None else str(refusal.version)
+    return RunError(refusal.reason, refusal.message, error=ErrorDetail(version) if version else None)
+
+
+def needs_approval(plan: Plan, policy: Policy) -> bool:
+    """Tell whether a plan waits for a person. Pure."""
+    asked = policy.rollback == "Approve" if plan.direction == "Down" else policy.approval == "Manual"
+    return asked and bool(plan.steps) and plan.hash not in policy.approved_plans
+
+
+def summary_of(plan: Plan) -> PlanSummary:
+    """Return a plan for people. Pure."""
+    steps = tuple(step.label for step in plan.steps[:STEPS_SHOWN])
+    return PlanSummary(plan.hash, plan.direction, len(plan.steps), steps)
+
+
+def behind(name: str) -> RunError:
+    """Return the error of a text that the status says is not needed, and the ledger does not have."""
+    return RunError(
+        Reason.LEDGER_BEHIND,
+        f"the status says that {name} is applied, the ledger does not have it: the database was restored or replaced; "
+        "nothing is run again: restore what is missing, or go on from what the database has with spec.repair: "
+        "AcceptLedger",
+    )
