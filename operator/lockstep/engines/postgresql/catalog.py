@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockstep.engines.postgresql import catalog_sql
-from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError
+from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError, StoppedError
 from lockstep.planning.drift import Options
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 TRIES: Final = 5
-_SHIFTED: Final = frozenset({"XX000", "42P01", "42703", "42704", "42883", "40001", "3F000", "55000"})
+_SHIFTED: Final = frozenset({"XX000", "42P01", "42703", "42704", "42883", "40001"})
 """SQLSTATEs of a catalog that changed in mid-read: what prints definitions looks at the newest one, whatever the
 snapshot, and stumbles over what has just gone."""
 
@@ -47,13 +47,13 @@ def read_objects(channel: Channel, options: CatalogOptions) -> dict[str, str]:
     for attempt in range(1, TRIES + 1):
         try:
             replies = channel.run([*commands, Command("COMMIT")])
-        except SqlError as error:
+        except (SqlError, StoppedError) as error:
             channel.run([Command("ROLLBACK")], stoppable=False)
-            if not shifted(error) or attempt == TRIES:
+            if not isinstance(error, SqlError) or not shifted(error) or attempt == TRIES:
                 raise
-            continue
-        break
-    return collect(replies)
+        else:
+            return collect(replies)
+    raise AssertionError  # pragma: no cover - the last try has raised
 
 
 def pinned() -> list[Command]:
