@@ -1,16 +1,20 @@
 """PostgreSQL's SQL cut into statements, as its own scanner sees it.
 
 A statement ends at a semicolon outside of quotes, comments, parentheses and `BEGIN ATOMIC ... END`. Nothing is
-changed and nothing is understood beyond that: `%`, `:name` and `$1` are just text. Offsets count characters.
+changed and nothing is understood beyond that: `%`, `:name` and `$1` are just text. Backslashes escape in E'' strings
+only, until the text itself says `SET standard_conforming_strings = off`.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
-HEAD_WORDS: Final = 12
-"""Words kept of each statement, to tell what it is."""
+from lockstep.engines.lexing import LexError, Reading, Statement, first_offset, line_at, place_at, template
+
+__all__ = ["KEYWORDS", "LexError", "Statement", "line_at", "place_at", "split"]
+
+KEYWORDS: Final = frozenset({"CONCURRENTLY", "STDIN", "STDOUT", "PG_ADVISORY_UNLOCK_ALL", "ATOMIC"})
+"""Words that matter wherever they stand."""
 
 _SPACE: Final = " \t\n\r\f\v"
 # A name's first character is a letter, an underscore, or anything beyond ASCII; the others may be digits and `$` too.
@@ -18,90 +22,56 @@ _SPACE: Final = " \t\n\r\f\v"
 _FIRST: Final = r"[^\x00-\x40\x5b-\x5e\x60\x7b-\x7f]"
 _NEXT: Final = r"[^\x00-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
 _TAG: Final = r"[^\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
+_OPERATOR: Final = r"[-+*/<>=~!@#%^&|`?]"
 
-# Every alternative consumes at least one character, and together they consume any.
+# Every alternative consumes at least one character, and together they consume any but blanks at the text's end.
+# What repeats is possessive: it never gives back, so the time is linear whatever the text.
 _TOKEN: Final = re.compile(
     rf"""
-      (?P<space>[{_SPACE}]+)
-    | (?P<word>{_FIRST}{_NEXT}*)
-    | (?P<plain>(?:[0-9,.=<>+*%^|~!@#`?:&\[\]{{}}]|-(?!-)|/(?!\*))+)
-    | (?P<line>--[^\n\r]*)
+    [{_SPACE}]*+
+    (?:
+      (?P<word>{_FIRST}{_NEXT}*+)
+    | (?P<plain>(?:[0-9,.=>+*%^|~!@#`?:&\[\]}}]|-(?!-)|/(?!\*)|\{{(?![{{%])|(?<={_OPERATOR})<|<(?!%))++)
     | (?P<end>;)
     | (?P<open>\()
     | (?P<close>\))
     | (?P<quote>')
-    | (?P<name>")
-    | (?P<dollar>\$(?:{_FIRST}{_TAG}*)?\$)
+    | (?P<name>"[^"]*+(?:""[^"]*+)*+")
+    | (?P<unclosed>")
+    | (?P<line>--[^\n\r]*+)
+    | (?P<dollar>\$(?:{_FIRST}{_TAG}*+)?\$)
     | (?P<block>/\*)
-    | (?P<backslash>\\)
+    | (?P<template>\{{[{{%]|\$\{{)
+    | (?P<angle><%)
+    | (?P<backslash>\\[A-Za-z!?]*+)
     | (?P<other>.)
+    )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_STRING: Final = re.compile(r"[^']*(?:''[^']*)*'")
-_ESCAPE_STRING: Final = re.compile(r"[^'\\]*(?:(?:''|\\.)[^'\\]*)*'", re.DOTALL)
-_NAME: Final = re.compile(r'[^"]*(?:""[^"]*)*"')
+_STRING: Final = re.compile(r"[^']*+(?:''[^']*+)*+'")
+_ESCAPE_STRING: Final = re.compile(r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+'", re.DOTALL)
 _BLOCK: Final = re.compile(r"/\*|\*/")
 # An E'' string goes on after a line's end, and its escapes with it.
-_CONTINUED: Final = re.compile(r"(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]+|--[^\n\r]*[\n\r])*'")
-_NEWLINE: Final = re.compile(r"\r\n|\n|\r")
-_COPY_END: Final = re.compile(r"^\\\.[ \t]*(?:\r\n|\n|\r|\Z)", re.MULTILINE)
-
-
-class LexError(Exception):
-    """The text ends inside of something, or holds what is no SQL."""
-
-    def __init__(self, message: str, line: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = line
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement of a text, by its place in it."""
-
-    number: int
-    """From 1."""
-    start: int
-    """Offset of its first token: comments before it are left out."""
-    end: int
-    """Offset behind its last token: the semicolon is left out."""
-    line: int
-    """Line of its first token, from 1."""
-    words: tuple[str, ...]
-    """Its first words outside of parentheses, in upper case."""
-    keywords: frozenset[str]
-    """Which of KEYWORDS it has, anywhere outside of quotes."""
-    data: tuple[int, int] | None = None
-    """Where the data of a COPY ... FROM stdin is: the lines up to `\\.`."""
-
-
-KEYWORDS: Final = frozenset({"CONCURRENTLY", "STDIN", "STDOUT", "PG_ADVISORY_UNLOCK_ALL", "ATOMIC"})
-"""Words that matter wherever they stand."""
-
-_INTERESTING: Final = KEYWORDS | {"BEGIN", "CASE", "END"}
+_CONTINUED: Final = re.compile(r"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+'")
 # What makes a string of what stands before its quote; U& strings scan like plain ones, whose `&` is an operator here.
 _PREFIXES: Final = frozenset("eEbBxXnN")
 
+_BODY: Final = frozenset({"ATOMIC", "CASE", "END"})
+# In a body, words after which CASE and END are names: `AS end`, `t.end`.
+_NAMING: Final = frozenset({"AS", "."})
+_LABEL: Final = re.compile(r"[ \t\n\r\f\v]*+(?:[,;]|from\b)", re.IGNORECASE)
 
-class _Lines:
-    """Turns growing offsets into line numbers."""
+# `<%` is an operator (of pg_trgm) between two operands, and opens a tag of a template where it cannot be one.
+_TAG_MARKS: Final = frozenset("=-#!")
+_BEFORE_OPERANDS: Final = frozenset(
+    {"", "AND", "AS", "CASE", "ELSE", "FROM", "HAVING", "IN", "INTO", "NOT", "OR", "SELECT", "TABLE", "THEN", "WHEN"}
+    | {"WHERE"}
+)
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._offset = 0
-        self._line = 1
-
-    def at(self, offset: int) -> int:
-        self._line += sum(1 for _ in _NEWLINE.finditer(self._text, self._offset, offset))
-        self._offset = offset
-        return self._line
-
-
-def line_at(text: str, offset: int) -> int:
-    """Return the line of an offset, from 1."""
-    return _Lines(text).at(offset)
+_TURNED_OFF: Final = re.compile(r"(?:=|\bto\b)\s*'?(?:off|false|no|0)\b", re.IGNORECASE)
+_COPY_REST: Final = re.compile(r"[ \t\f\v]*+(?:--[^\n\r]*+)?(?:\r\n|\n|\r|\Z)")
+_COPY_END: Final = re.compile(r"\\\.(?<=[\n\r]\\\.)(?:\r\n|\n|\r|\Z)")
 
 
 def _skip_string(text: str, at: int, *, escapes: bool) -> int:
@@ -130,127 +100,126 @@ def _is_routine(words: list[str]) -> bool:
     return kind in {"FUNCTION", "PROCEDURE"}
 
 
-def _turns_escapes(words: list[str], text: str) -> bool | None:
-    """Return what a `SET standard_conforming_strings` makes of backslashes; None if the statement is none."""
-    if words[:1] != ["SET"] or "STANDARD_CONFORMING_STRINGS" not in words[1:3]:
-        return None
-    return re.search(r"(?:=|\bto\b)\s*'?(?:off|false|no|0)\b", text, re.IGNORECASE) is not None
+def _body_depth(depth: int, word: str, reading: Reading, following: int, text: str) -> int:
+    """Return how deep in a BEGIN ATOMIC body the scanner is after a word of _BODY."""
+    previous = reading.previous
+    if reading.parens > 0 or previous in _NAMING:
+        return depth
+    if depth == 0:
+        return 1 if word == "ATOMIC" and previous == "BEGIN" and _is_routine(reading.words) else 0
+    if word == "CASE":
+        return depth if _LABEL.match(text, following) else depth + 1
+    # The body's own END stands behind a statement; elsewhere the word is a column's name.
+    ends = word == "END" and (depth > 1 or previous in {";", "ATOMIC"})
+    return depth - 1 if ends else depth
+
+
+def _escapes_after(words: tuple[str, ...], text: str, before: bool) -> bool:
+    """Return whether backslashes escape in plain strings after a SET or RESET."""
+    if words[0] == "RESET":
+        return before and words[1:2] not in {("ALL",), ("STANDARD_CONFORMING_STRINGS",)}
+    return _TURNED_OFF.search(text) is not None if "STANDARD_CONFORMING_STRINGS" in words[1:3] else before
+
+
+def _takes_data(words: list[str]) -> bool:
+    """Tell whether it is a COPY whose data follows it; in this place the server takes STDOUT for STDIN."""
+    if words[:1] != ["COPY"] or "FROM" not in words:
+        return False
+    return words[words.index("FROM") + 1 :][:1] in (["STDIN"], ["STDOUT"])
+
+
+def _copy_data(text: str, at: int, reading: Reading) -> tuple[int, int, int]:
+    """Return where the data of a COPY begins and ends, and where SQL goes on: as psql reads it, whatever the format.
+
+    It begins on the next line, and ends before the line `\\.` or with the text.
+    """
+    rest = _COPY_REST.match(text, at)
+    if rest is None:
+        raise reading.refuse(
+            "the data of COPY ... FROM stdin begins on the next line: nothing may follow the semicolon on its own", at
+        )
+    first = rest.end()
+    # The lookbehind finds the end of the COPY's own line too, where there is no data.
+    end = _COPY_END.search(text, first)
+    return (first, len(text), len(text)) if end is None else (first, end.start(), end.end())
 
 
 def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scanner is one loop
     """Cut a text into its statements.
 
     Raises:
-        LexError: if a quote, comment or body has no end, or a psql command or a zero byte is met.
+        LexError: if a quote, comment or body has no end, or a psql command, a template or a zero byte is met.
     """
-    lines = _Lines(text)
-    if (zero := text.find("\x00")) >= 0:
-        # libpq would take it for the end of the text.
-        raise LexError("the text holds a zero byte", lines.at(zero))
+    reading = Reading(text, KEYWORDS)
     match = _TOKEN.match
-    at = 1 if text.startswith("\ufeff") else 0
-    size = len(text)
-    number = 0
-    start = -1
-    end = at
-    parens = 0
-    atomic = 0
-    previous = ""
-    words: list[str] = []
-    keywords: set[str] = set()
+    at = first_offset(text)
+    depth = 0
     backslashes = False
 
-    while at < size:
-        token = match(text, at)
-        if token is None:  # pragma: no cover - `other` takes anything
-            break
-        kind = token.lastgroup
-        begin, at = at, token.end()
-        if kind in {"space", "line"}:
+    while (token := match(text, at)) is not None:
+        kind = token.lastgroup or ""
+        begin, at = token.start(kind), token.end()
+        if kind == "word":
+            following = text[at : at + 1]
+            if following == "'" and token[kind] in _PREFIXES:
+                prefix = token[kind]
+                at = _skip_string(text, at + 1, escapes=prefix in "eE" or (backslashes and prefix in "nN"))
+                if at < 0:
+                    raise reading.refuse("a string (') has no end", begin)
+                reading.token(begin, at)
+                continue
+            if following == "{" and text[at - 1] == "$":
+                raise reading.refuse(template("${"), at - 1)
+            word = token[kind].upper()
+            if word in _BODY:
+                depth = _body_depth(depth, word, reading, at, text)
+            reading.word(begin, at, word)
+            continue
+        if kind == "line":
             continue
         if kind == "block":
             at = _skip_block(text, begin)
             if at < 0:
-                raise LexError("a comment (/*) has no end", lines.at(begin))
+                raise reading.refuse("a comment (/*) has no end", begin)
             continue
-        if kind == "end" and parens <= 0 and atomic == 0:
-            if start >= 0:
-                number += 1
+        if kind == "end" and reading.parens <= 0 and depth == 0:
+            if reading.begun:
                 data = None
-                if "STDIN" in keywords and words[0] == "COPY":
-                    data = _copy_data(text, at, lines, begin)
-                    at = data[1]
-                yield Statement(number, start, end, lines.at(start), tuple(words), frozenset(keywords), data)
-                turned = _turns_escapes(words, text[start:end])
-                backslashes = backslashes if turned is None else turned
-            start, parens, atomic, previous = -1, 0, 0, ""
-            words, keywords = [], set()
-            continue
-        if start < 0:
-            start = begin
-        if kind == "word":
-            word = token.group()
-            following = text[at : at + 1]
-            if following == "'" and word in _PREFIXES:
-                at = _skip_string(text, at + 1, escapes=word in "eE" or (backslashes and word in "nN"))
-                if at < 0:
-                    raise LexError("a string (') has no end", lines.at(begin))
-                previous = ""
-            else:
-                upper = word.upper()
-                if len(words) < HEAD_WORDS and parens == 0:
-                    words.append(upper)
-                if upper in _INTERESTING:
-                    keywords.add(upper)
-                    atomic = _body_depth(atomic, upper, previous, words, parens)
-                previous = upper
-            end = at
+                if _takes_data(reading.words):
+                    first, last, at = _copy_data(text, at, reading)
+                    data = first, last
+                done = reading.cut(data)
+                yield done
+                if done.words[:1] in {("SET",), ("RESET",)}:
+                    backslashes = _escapes_after(done.words, text[done.start : done.end], backslashes)
             continue
         if kind == "quote":
             at = _skip_string(text, at, escapes=backslashes)
             if at < 0:
-                raise LexError("a string (') has no end", lines.at(begin))
-        elif kind == "name":
-            found = _NAME.match(text, at)
-            if found is None:
-                raise LexError('a quoted name (") has no end', lines.at(begin))
-            at = found.end()
+                raise reading.refuse("a string (') has no end", begin)
+        elif kind == "unclosed":
+            raise reading.refuse('a quoted name (") has no end', begin)
         elif kind == "dollar":
-            closing = text.find(token.group(), at)
+            closing = text.find(token[kind], at)
             if closing < 0:
-                raise LexError(f"a string ({token.group()[:40]}) has no end", lines.at(begin))
-            at = closing + len(token.group())
+                raise reading.refuse(f"a string ({token[kind][:40]}) has no end", begin)
+            at = closing + len(token[kind])
         elif kind == "open":
-            parens += 1
+            reading.parens += 1
         elif kind == "close":
-            parens -= 1
+            reading.parens -= 1
+        elif kind == "template":
+            raise reading.refuse(template(token[kind]), begin)
+        elif kind == "angle":
+            if text[at : at + 1] in _TAG_MARKS or reading.previous in _BEFORE_OPERANDS:
+                raise reading.refuse(template("<%"), begin)
         elif kind == "backslash":
-            raise LexError("a psql command (\\) is no SQL: Lockstep sends statements, it is not psql", lines.at(begin))
-        previous = ""
-        end = at
+            raise reading.refuse(
+                f"a psql command ({token[kind][:40]}) is no SQL: Lockstep sends statements, it is not psql", begin
+            )
+        reading.token(begin, at)
 
-    if start >= 0:
-        if atomic:
-            raise LexError("a BEGIN ATOMIC body has no END", lines.at(start))
-        yield Statement(number + 1, start, end, lines.at(start), tuple(words), frozenset(keywords))
-
-
-def _body_depth(depth: int, word: str, previous: str, words: list[str], parens: int) -> int:
-    """Return how deep in a BEGIN ATOMIC body the scanner is after a word."""
-    if parens:
-        return depth
-    if depth == 0:
-        return 1 if word == "ATOMIC" and previous == "BEGIN" and _is_routine(words) else 0
-    if word == "CASE":
-        return depth + 1
-    return depth - 1 if word == "END" else depth
-
-
-def _copy_data(text: str, at: int, lines: _Lines, begin: int) -> tuple[int, int]:
-    """Return where the data of a COPY is: from the next line on, up to and with the line `\\.`."""
-    newline = _NEWLINE.search(text, at)
-    first = len(text) if newline is None else newline.end()
-    end = _COPY_END.search(text, first)
-    if end is None:
-        raise LexError("the data of COPY ... FROM stdin has no end (\\.)", lines.at(begin))
-    return first, end.end()
+    if reading.begun:
+        if depth:
+            raise reading.refuse("a BEGIN ATOMIC body has no END", reading.start)
+        yield reading.cut((len(text), len(text)) if _takes_data(reading.words) else None)

@@ -62,7 +62,7 @@ def test_copy_takes_its_data_along() -> None:
     sql = "COPY t FROM stdin WITH (FORMAT text);\n1;\t'\n2\n\\.\nSELECT 1;"
     copy, select = split(sql)
     assert copy.data is not None
-    assert sql[slice(*copy.data)] == "1;\t'\n2\n\\.\n"
+    assert sql[slice(*copy.data)] == "1;\t'\n2\n"
     assert (select.line, sql[select.start : select.end]) == (5, "SELECT 1")
 
 
@@ -76,7 +76,6 @@ def test_copy_takes_its_data_along() -> None:
         ("/* /* */", 1),
         ("SELECT 1\n\\gexec", 2),
         ("CREATE FUNCTION f() RETURNS int\nBEGIN ATOMIC SELECT 1;", 1),
-        ("COPY t FROM stdin;\n1\n", 1),
     ],
 )
 def test_what_has_no_end_is_named(sql: str, line: int) -> None:
