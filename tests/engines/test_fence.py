@@ -6,10 +6,12 @@ import pytest
 
 from lockstep.api.reasons import Reason
 from lockstep.engines import load
-from lockstep.engines.base import Files, Identity, RunError, Target, Task
+from lockstep.engines.base import Action, Files, Identity, RunError, Target, Task
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.lexer import split
 from lockstep.engines.postgresql.statements import SqlScript
+from lockstep.planning.plan import Direction, Step
+from lockstep.runner.judge import candidate
 from servers.postgres import Database
 from servers.runner import migration, order
 
@@ -37,7 +39,7 @@ def test_what_left_its_transaction_is_never_recorded(sql: str, any_database: Dat
             session.lock(5)
             session.enter()
             with pytest.raises(RunError) as caught:
-                session.apply(bad, script, lambda _: None)
+                session.apply(Action(Step(Direction.UP, candidate(bad)), bad), script, lambda _: None)
         finally:
             session.close()
     # max_prepared_transactions is 0 by default: there the server itself refuses.

@@ -125,8 +125,10 @@ class PostgresSession:
 
     def foreign(self) -> tuple[tuple[ForeignRow, ...], bool]:
         """Return the other tool's history."""
-        with _own(self._task.order, self._control):
-            return read_foreign(self._channel, self._task.order)
+        order = self._task.order
+        assert order.adopt is not None  # noqa: S101 - asked for only then
+        with _own(order, self._control):
+            return read_foreign(self._channel, order.adopt, order.line, self._log)
 
     def end_holder(self, pod: str) -> None:
         """End the session that holds this line's lock."""
