@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.api.reasons import Reason
 from lockstep.engines.postgresql.lexer import split
-from lockstep.planning.wire import OrderedMigration
+from lockstep.planning.wire import AdoptOrder, OrderedMigration, Policy
 from servers.postgres import Database, Postgres
 from servers.process import run
 from servers.runner import Pod, keys_of, migration, order
@@ -96,6 +97,106 @@ def test_up_gives_the_catalog_that_psql_gives(corpus: object, any_server: Postgr
     assert ended.result.applied == len(wanted)
     by_psql(theirs, [each.up or "" for each in wanted])
     assert dump(ours).replace(ours.name, "") == dump(theirs).replace(theirs.name, "")
+
+
+def harbor() -> list[OrderedMigration]:
+    found = []
+    for path in sorted((CORPORA / "harbor").glob("*.up.sql")):
+        version = path.name.split("_")[0]
+        found.append(migration(version, path.read_text(), name=f"h-{version}"))
+    return found
+
+
+def objects(database: Database) -> list[tuple[object, ...]]:
+    return database.query(
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' "
+        "UNION ALL SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
+        "WHERE n.nspname = 'public' "
+        "UNION ALL SELECT t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace "
+        "WHERE n.nspname = 'public' ORDER BY 1"
+    )
+
+
+FREE = Policy(rollback="Allow")
+
+
+def test_authelia_goes_down_again_and_leaves_nothing(any_database: Database, pod: Pod) -> None:
+    wanted = authelia()
+    assert pod.run(order(*wanted, policy=FREE), keys_of(any_database)).code == 0
+    # As after pruning: all that the run has are the ledger's texts.
+    ended = pod.run(order(target="base", policy=FREE), keys_of(any_database))
+    assert (ended.code, ended.result.version) == (0, "base"), ended.text[-3000:]
+    assert objects(any_database) == []
+    assert any_database.query("SELECT direction, count(*) FROM lockstep.history GROUP BY 1 ORDER BY 1") == [
+        ("down", len(wanted)),
+        ("up", len(wanted)),
+    ]
+
+
+@pytest.fixture
+def server15(any_server: Postgres) -> Postgres:
+    if any_server.version != 15:
+        pytest.skip("the wheel's servers lack an extension that concourse needs")
+    return any_server
+
+
+def test_concourse_goes_down_as_far_as_its_downs_are_good(server15: Postgres, pod: Pod) -> None:
+    database = server15.database()
+    wanted = concourse()
+    for (missing,) in _missing(database, wanted):
+        pytest.skip(f"this server comes without the extension {missing}")
+    assert pod.run(order(*wanted, policy=FREE), keys_of(database)).code == 0
+
+    refused = pod.run(order(*wanted, target="base", policy=FREE), keys_of(database)).result
+    without = [each.version for each in wanted if each.down is None]
+    assert refused.reason is Reason.DOWN_MISSING
+    assert f"{len(without)} version(s) have no down" in refused.message
+    assert str(without[-1]) in refused.message
+    assert refused.version == wanted[-1].version
+
+    # With something to run for those that have none, it goes down until the first that fails, and says which.
+    patched = [
+        each if each.down is not None else migration(each.version, each.up or "", "SELECT 1", name=each.name)
+        for each in wanted
+    ]
+    ended = pod.run(order(*patched, target="base", policy=FREE), keys_of(database)).result
+    assert ended.reason is Reason.STATEMENT_FAILED
+    assert ended.error is not None
+    left = [row[0] for row in database.query("SELECT version FROM lockstep.applied ORDER BY sequence")]
+    assert left == [each.version for each in patched[: len(left)]]
+    assert (ended.error.version, ended.version) == (left[-1], left[-1])
+    undone = [row[0] for row in database.query("SELECT version FROM lockstep.history WHERE direction = 'down'")]
+    assert len(undone) + len(left) == len(patched)
+
+    # The downs that ran, and nothing of the one that failed: psql has the same catalog after the same texts.
+    downs = [each.down or "" for each in reversed(patched[len(left) :])]
+    theirs = server15.database()
+    by_psql(theirs, [*(each.up or "" for each in patched), *downs])
+    assert dump(database).replace(database.name, "") == dump(theirs).replace(theirs.name, "")
+
+
+def test_harbor_is_taken_over_from_golang_migrate(any_server: Postgres, pod: Pod) -> None:
+    wanted = harbor()
+    old = [each for each in wanted if int(each.version or "0") <= 100]
+    assert 0 < len(old) < len(wanted)
+    ours, theirs = any_server.database(), any_server.database()
+    history = (
+        "CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);\n"
+        "INSERT INTO schema_migrations VALUES ({}, false);"
+    )
+    by_psql(ours, [history.format(int(old[-1].version or "0")), *(each.up or "" for each in old)])
+    by_psql(theirs, [history.format(1), *(each.up or "" for each in wanted)])
+
+    refused = pod.run(order(*wanted), keys_of(ours))
+    assert refused.result.reason is Reason.DATABASE_NOT_EMPTY
+    ended = pod.run(order(*wanted, adopt=AdoptOrder("golang-migrate")), keys_of(ours))
+    assert (ended.code, ended.result.version) == (0, wanted[-1].version), ended.text[-3000:]
+    done = ours.query("SELECT direction, count(*) FROM lockstep.history GROUP BY 1 ORDER BY 1")
+    assert done == [("adopt", len(old)), ("up", len(wanted) - len(old))]
+    assert dump(ours).replace(ours.name, "") == dump(theirs).replace(theirs.name, "")
+    # Once: what the other tool says later is nothing to Lockstep.
+    ours.query("UPDATE schema_migrations SET version = 1, dirty = true")
+    assert pod.run(order(*wanted, adopt=AdoptOrder("golang-migrate")), keys_of(ours)).result.applied == 0
 
 
 def every_text() -> Iterator[Path]:
