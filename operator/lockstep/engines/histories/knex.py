@@ -1,4 +1,4 @@
-"""Knex.js: a row for each file that ran, 20260101120000_name.js, whose number is its version; a lock in a table beside."""
+"""Knex.js: a row for each file that ran, 20260101120000_name.js, the number its version; a lock in a table beside."""
 
 from typing import Final
 

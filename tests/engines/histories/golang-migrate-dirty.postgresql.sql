@@ -1,0 +1,8 @@
+-- golang-migrate 4.20.1, postgresql: 10 has failed. Made by record.py.
+CREATE TABLE public.schema_migrations (
+    version bigint NOT NULL,
+    dirty boolean NOT NULL
+);
+INSERT INTO public.schema_migrations VALUES (10, true);
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
