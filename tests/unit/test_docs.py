@@ -11,7 +11,7 @@ import yaml
 from lockstep.api.migration import MigrationSpec
 from lockstep.api.schemaversion import SchemaVersionSpec
 from lockstep.cli import documents
-from lockstep.planning.digest import set_digest
+from lockstep.planning.digest import SetMember, set_digest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
@@ -75,7 +75,8 @@ def test_the_template_of_the_digest_page_renders_the_digest(tmp_path: Path) -> N
     rendered = subprocess.run([HELM, "template", "shop", tmp_path], check=True, capture_output=True, text=True).stdout
     (tmp_path / "rendered.yaml").write_text(rendered)
     objects = documents.read([str(tmp_path / "rendered.yaml")])
-    line, members = documents.members(objects, None)
+    line, found = documents.candidates(objects, None)
+    members = [SetMember(each.name, each.version, each.up_checksum, each.down_checksum) for each in found]
     (wanted,) = [each for each in objects if each["kind"] == "SchemaVersion"]
     assert line == "shop"
     assert len(members) == 3

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lockstep.api.migration import MigrationSpec, TextSource
 from lockstep.api.names import API_VERSION, MIGRATION
 from lockstep.planning.checksum import ABSENT, checksum
-from lockstep.planning.digest import SetMember
+from lockstep.planning.plan import Candidate
 from lockstep.planning.version import Version
 
 STDIN: Final = "-"
@@ -53,8 +53,8 @@ def read(places: Iterable[str]) -> list[dict[str, Any]]:
     return found
 
 
-def members(documents: list[dict[str, Any]], line: str | None) -> tuple[str, list[SetMember]]:
-    """Return the line and its members; the only line of the files, if none is named.
+def candidates(documents: list[dict[str, Any]], line: str | None) -> tuple[str, list[Candidate]]:
+    """Return the line and its Migrations; the only line of the files, if none is named.
 
     Raises:
         DocumentError: if there are several lines and none is named, or a Migration is not valid, lacks its text, or
@@ -88,7 +88,7 @@ def members(documents: list[dict[str, Any]], line: str | None) -> tuple[str, lis
                 )
         return ABSENT if text is None else checksum(text)
 
-    chosen: list[SetMember] = []
+    chosen: list[Candidate] = []
     taken: dict[Version, str] = {}
     for name, spec in specs:
         if spec.line != line:
@@ -98,7 +98,7 @@ def members(documents: list[dict[str, Any]], line: str | None) -> tuple[str, lis
         version = None if spec.version is None else Version.parse(spec.version)
         if version is not None and taken.setdefault(version, name) != name:
             raise DocumentError(f"Migrations {taken[version]} and {name} have the same version {version}")
-        chosen.append(
-            SetMember(name, version, digested(name, spec.up, spec.up_from), digested(name, spec.down, spec.down_from))
-        )
+        up, down = digested(name, spec.up, spec.up_from), digested(name, spec.down, spec.down_from)
+        adopts = tuple(spec.adopts)
+        chosen.append(Candidate(name, version, up, down, spec.irreversible, spec.kind, adopts))
     return line, chosen

@@ -1,13 +1,16 @@
 """The command line."""
 
+from enum import StrEnum
 from importlib.metadata import version as installed
 from typing import Annotated
 
 import typer
 
-from lockstep.cli import documents
-from lockstep.planning.digest import set_digest
+from lockstep.cli import documents, preview
+from lockstep.planning.digest import SetMember, set_digest
 from lockstep.planning.version import InvalidVersionError, parse_target
+
+USAGE_ERRORS = (documents.DocumentError, InvalidVersionError, OSError)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Database migrations in lockstep with deployments.")
 
@@ -33,8 +36,52 @@ def digest(
 ) -> None:
     """Print the digest of a set of Migrations, for spec.migrations.digest of the SchemaVersion."""
     try:
-        _, members = documents.members(documents.read(places), schema)
+        _, found = documents.candidates(documents.read(places), schema)
+        members = [SetMember(each.name, each.version, each.up_checksum, each.down_checksum) for each in found]
         typer.echo(set_digest(members, parse_target(target)))
-    except (documents.DocumentError, InvalidVersionError, OSError) as error:
+    except USAGE_ERRORS as error:
         typer.echo(f"lockstep: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+class Output(StrEnum):
+    """How a plan is printed."""
+
+    TEXT = "text"
+    HASH = "hash"
+    JSON = "json"
+
+
+@app.command()
+def plan(  # noqa: PLR0917 - each is an option of the command
+    places: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="YAML files, folders, or - for standard input.")
+    ],
+    schema: Annotated[str | None, typer.Option(help="The line; may be left out where the files have one.")] = None,
+    target: Annotated[str, typer.Option(help="The version to reach: a version, latest or base.")] = "latest",
+    start: Annotated[
+        str | None, typer.Option("--from", help="The version that the database has, reached with these same files.")
+    ] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(help="Files of an earlier release that the database has; once for each, in their order."),
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(help="spec.baseline of a database that is not empty.")] = None,
+    out_of_order: Annotated[bool, typer.Option(help="As spec.outOfOrder: Allow.")] = False,
+    output: Annotated[Output, typer.Option("--output", "-o", help="text, hash alone, or json.")] = Output.TEXT,
+) -> None:
+    """Print the plan that a run would make, and its hash for spec.approvedPlans, from files alone."""
+    try:
+        made = preview.make(
+            places,
+            preview.Asked(schema, target, start, tuple(after or ()), baseline, allow_out_of_order=out_of_order),
+        )
+    except USAGE_ERRORS as error:
+        typer.echo(f"lockstep: {error}", err=True)
+        raise typer.Exit(2) from None
+    except preview.RefusedError as refused:
+        typer.echo(f"lockstep: {refused}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(
+        {Output.TEXT: preview.as_text, Output.HASH: lambda p: p.hash, Output.JSON: preview.as_json}[output](made)
+    )
