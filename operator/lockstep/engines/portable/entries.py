@@ -1,0 +1,179 @@
+"""What an entry of the history is made of, and what proves that nobody has changed one. Pure.
+
+The chain of hashes is the same in every database: what PostgreSQL checks in SQL is checked here.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import RunError
+from lockstep.planning.checksum import checksum
+from lockstep.planning.plan import Direction
+from lockstep.planning.result import LedgerMark
+from lockstep.planning.version import Version
+from lockstep.planning.wire import Order, OrderedMigration, Owner
+
+GENESIS: Final = ""
+"""What the first row of a line's history is hashed with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the fence checks: the run that holds the line."""
+
+    line: str
+    epoch: int
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the history to be."""
+
+    mark: LedgerMark
+    """With the sequence and the hash of the new row."""
+    previous: str
+    direction: Direction
+    canonical: str | None
+
+
+def next_entry(before: LedgerMark, claim: Claim, direction: Direction, migration: OrderedMigration) -> Entry:
+    """Number the next row and hash it with the one before."""
+    canonical = canonical_of(migration)
+    sequence = before.sequence + 1
+    digest = chained(
+        before.hash,
+        claim.line,
+        sequence,
+        direction.value,
+        canonical,
+        migration.name,
+        migration.up_checksum,
+        migration.down_checksum,
+        claim.epoch,
+        claim.holder,
+    )
+    return Entry(LedgerMark(before.uuid, sequence, digest), before.hash, direction, canonical)
+
+
+def chained(*fields: str | int | None) -> str:
+    """Return the hash of a row's fields, the hash of the row before it first; None counts as `-`."""
+    words = "\n".join("-" if field is None else str(field) for field in fields)
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One row of a line's history, as far as its hash is taken of it."""
+
+    sequence: int
+    direction: str
+    canonical: str | None
+    name: str
+    up_checksum: str
+    down_checksum: str | None
+    epoch: int
+    holder: str
+    previous: str
+    hash: str
+
+
+def broken_at(line: str, rows: Sequence[Past]) -> int | None:
+    """Return the number of the first row that is missing, was changed, or does not follow from the one before."""
+    before = GENESIS
+    for expected, row in enumerate(rows, start=1):
+        digest = chained(
+            row.previous,
+            line,
+            row.sequence,
+            row.direction,
+            row.canonical,
+            row.name,
+            row.up_checksum,
+            row.down_checksum,
+            row.epoch,
+            row.holder,
+        )
+        if (row.sequence, row.previous, row.hash) != (expected, before, digest):
+            return row.sequence
+        before = row.hash
+    return None
+
+
+def canonical_of(migration: OrderedMigration) -> str | None:
+    """Return a migration's canonical version; None for a repeatable one."""
+    return None if migration.version is None else Version.parse(migration.version).canonical
+
+
+def requirements(migration: OrderedMigration) -> str | None:
+    """Return what a migration requires of other lines, as the ledger keeps it."""
+    if not migration.requires:
+        return None
+    return json.dumps([[line, Version.parse(version).canonical] for line, version in migration.requires])
+
+
+def packed(text: str | None) -> bytes | None:
+    """Return a text as the ledger keeps it."""
+    return None if text is None else gzip.compress(text.encode(), compresslevel=6, mtime=0)
+
+
+def unpacked(name: str, body: bytes) -> str:
+    """Return a text that the ledger has kept.
+
+    Raises:
+        RunError: LedgerInvalid, if it is not what its checksum says.
+    """
+    try:
+        text = gzip.decompress(body).decode()
+    except (OSError, EOFError, ValueError):
+        text = None
+    if text is None or checksum(text) != name:
+        raise RunError(Reason.LEDGER_INVALID, f"the ledger's text {name[:12]} was changed")
+    return text
+
+
+def foreign(line: str, owner: Owner) -> RunError:
+    """Return the error of a line that another SchemaVersion owns."""
+    return RunError(
+        Reason.FOREIGN_OWNER,
+        f"line {line!r} of this database belongs to SchemaVersion {owner}: one line has one owner; "
+        "give this one another spec.schema or another database",
+    )
+
+
+def fenced(line: str, label: str) -> RunError:
+    """Return the error of a run that was overtaken by another."""
+    return RunError(
+        Reason.FENCED,
+        f"{label}: this run no longer holds line {line!r} (another has begun): nothing of it was committed",
+    )
+
+
+def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None) -> None:
+    """See that the ledger still has all that the status has seen of it.
+
+    Raises:
+        RunError: LedgerBehind, for a person to decide: what ran may be gone, and may not.
+    """
+    repair = order.repair
+    words = f"{mark.uuid}/{mark.sequence}"
+    if repair is not None and repair.action == "AcceptLedger" and repair.confirm == words:
+        return
+    what = None
+    if order.known_ledger is not None and order.known_ledger != mark.uuid:
+        what = f"this is ledger {mark.uuid}, the status has seen {order.known_ledger}: it is another database"
+    elif order.known_sequence > mark.sequence:
+        what = f"the ledger ends at its number {mark.sequence}, the status has seen {order.known_sequence}"
+    elif order.known_sequence and order.known_hash is not None and hash_at_known != order.known_hash:
+        what = f"number {order.known_sequence} of the ledger is not the one that the status has seen"
+    if what is not None:
+        raise RunError(
+            Reason.LEDGER_BEHIND,
+            f"{what}, or it was restored from an older backup; nothing is run again: restore what is missing, or go on "
+            f"from what the database has with spec.repair: AcceptLedger and confirm: {words}",
+        )

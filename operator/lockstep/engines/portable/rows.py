@@ -1,0 +1,96 @@
+"""The ledger's rows as the planner's words. Pure."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import RunError
+from lockstep.engines.portable.store import Row
+from lockstep.planning.checksum import ABSENT
+from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated
+from lockstep.planning.result import StepDone
+from lockstep.planning.version import InvalidVersionError, Version
+
+REPEATABLE_MARK: Final = "~"
+"""Before the name of a repeatable migration where others have their version."""
+
+
+def step_key(name: str, canonical: str | None) -> str:
+    """Return by what the journal knows a migration: its canonical version, or `~` and its name."""
+    return f"{REPEATABLE_MARK}{name}" if canonical is None else canonical
+
+
+def version_of(text: str) -> Version:
+    """Read a version.
+
+    Raises:
+        RunError: LedgerInvalid.
+    """
+    try:
+        return Version.parse(text)
+    except InvalidVersionError as error:
+        raise RunError(Reason.LEDGER_INVALID, f"the ledger holds what is no version: {error}") from error
+
+
+def applied(rows: Sequence[Row]) -> tuple[Applied, ...]:
+    """Read the applied versions.
+
+    Raises:
+        RunError: LedgerInvalid.
+    """
+    return tuple(
+        Applied(version_of(version), name, up, down or ABSENT, irreversible, kind, int(sequence))
+        for version, name, up, down, irreversible, kind, sequence in rows
+    )
+
+
+def repeated(rows: Sequence[Row]) -> tuple[Repeated, ...]:
+    """Read the repeatable migrations as they are now."""
+    return tuple(
+        Repeated(name, up, down or ABSENT, kind, undone, int(sequence))
+        for name, up, down, kind, undone, sequence in rows
+    )
+
+
+def ran(rows: Sequence[Row]) -> tuple[Ran, ...]:
+    """Read the past runs of repeatable migrations."""
+    return tuple(Ran(name, int(sequence), up, down or ABSENT, kind) for name, sequence, up, down, kind in rows)
+
+
+def dependents(rows: Sequence[Row], mine: str) -> tuple[Dependent, ...]:
+    """Read which versions of other lines require which version of line `mine`.
+
+    Raises:
+        RunError: LedgerInvalid.
+    """
+    try:
+        return tuple(
+            Dependent(line, version, version_of(needs))
+            for line, version, requires in rows
+            for required, needs in json.loads(requires)
+            if required == mine
+        )
+    except (ValueError, TypeError) as error:
+        raise RunError(Reason.LEDGER_INVALID, "the ledger holds requirements that cannot be read") from error
+
+
+def partial(rows: Sequence[Row], done: Sequence[Applied]) -> Partial | None:
+    """Read the journal: which migration ran by half, and where it stopped."""
+    if not rows:
+        return None
+    step, direction = str(rows[0][0]), str(rows[0][1])
+    mine = [row for row in rows if row[0] == step]
+    left = next((row for row in mine if row[3] != "finished"), None)
+    statement = int(mine[-1][2]) + 1 if left is None else int(left[2])
+    state, note = ("started", "") if left is None else (str(left[3]), left[4] or "")
+    if step.startswith(REPEATABLE_MARK):
+        return Partial(step.removeprefix(REPEATABLE_MARK), None, direction, statement, state, note)
+    version = version_of(step)
+    name = next((each.name for each in done if each.version == version), step)
+    return Partial(name, version, direction, statement, state, note)
+
+
+def recent(rows: Sequence[Row]) -> tuple[StepDone, ...]:
+    """Read the last entries of the history, oldest first."""
+    return tuple(StepDone(name, version, direction, 0, at, kind) for name, version, direction, kind, at in rows[::-1])
