@@ -11,11 +11,11 @@ CREATE TABLE public.flyway_schema_history (
     execution_time integer NOT NULL,
     success boolean NOT NULL
 );
-INSERT INTO public.flyway_schema_history VALUES (1, '1', 'create users', 'SQL', 'V1__create_users.sql', 336540139, 'recorder', '2026-11-24 13:27:25.244444', 14, true);
-INSERT INTO public.flyway_schema_history VALUES (2, '2', 'create orders', 'SQL', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:27:25.320736', 13, true);
-INSERT INTO public.flyway_schema_history VALUES (3, '2.1', 'add name', 'SQL', 'V2.1__add_name.sql', 1458500936, 'recorder', '2026-11-24 13:27:25.352715', 2, true);
-INSERT INTO public.flyway_schema_history VALUES (4, NULL, 'names', 'SQL', 'R__names.sql', 1235917246, 'recorder', '2026-11-24 13:27:25.374654', 8, true);
-INSERT INTO public.flyway_schema_history VALUES (5, '2', 'create orders', 'DELETE', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:27:28.084064', 0, true);
+INSERT INTO public.flyway_schema_history VALUES (1, '1', 'create users', 'SQL', 'V1__create_users.sql', 336540139, 'recorder', '2026-11-24 13:30:43.778022', 11, true);
+INSERT INTO public.flyway_schema_history VALUES (2, '2', 'create orders', 'SQL', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:30:43.900687', 11, true);
+INSERT INTO public.flyway_schema_history VALUES (3, '2.1', 'add name', 'SQL', 'V2.1__add_name.sql', 1458500936, 'recorder', '2026-11-24 13:30:43.949041', 16, true);
+INSERT INTO public.flyway_schema_history VALUES (4, NULL, 'names', 'SQL', 'R__names.sql', 1235917246, 'recorder', '2026-11-24 13:30:43.996761', 18, true);
+INSERT INTO public.flyway_schema_history VALUES (5, '2', 'create orders', 'DELETE', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:30:48.252128', 0, true);
 ALTER TABLE ONLY public.flyway_schema_history
     ADD CONSTRAINT flyway_schema_history_pk PRIMARY KEY (installed_rank);
 CREATE INDEX flyway_schema_history_s_idx ON public.flyway_schema_history USING btree (success);

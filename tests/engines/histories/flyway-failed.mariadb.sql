@@ -13,7 +13,7 @@ CREATE TABLE `flyway_schema_history` (
   PRIMARY KEY (`installed_rank`),
   KEY `flyway_schema_history_s_idx` (`success`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci;
-INSERT INTO `flyway_schema_history` VALUES (1,'1','create users','SQL','V1__create_users.sql',336540139,'recorder','2026-11-24 13:27:23',5,1);
-INSERT INTO `flyway_schema_history` VALUES (2,'2','create orders','SQL','V2__create_orders.sql',-1726728712,'recorder','2026-11-24 13:27:23',3,1);
-INSERT INTO `flyway_schema_history` VALUES (3,'2.1','add name','SQL','V2.1__add_name.sql',1458500936,'recorder','2026-11-24 13:27:23',4,1);
-INSERT INTO `flyway_schema_history` VALUES (4,'3','fails','SQL','V3__fails.sql',-1101473073,'recorder','2026-11-24 13:27:23',14,0);
+INSERT INTO `flyway_schema_history` VALUES (1,'1','create users','SQL','V1__create_users.sql',336540139,'recorder','2026-11-24 13:30:38',24,1);
+INSERT INTO `flyway_schema_history` VALUES (2,'2','create orders','SQL','V2__create_orders.sql',-1726728712,'recorder','2026-11-24 13:30:38',37,1);
+INSERT INTO `flyway_schema_history` VALUES (3,'2.1','add name','SQL','V2.1__add_name.sql',1458500936,'recorder','2026-11-24 13:30:38',29,1);
+INSERT INTO `flyway_schema_history` VALUES (4,'3','fails','SQL','V3__fails.sql',-1101473073,'recorder','2026-11-24 13:30:38',96,0);

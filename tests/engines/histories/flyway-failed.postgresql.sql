@@ -11,10 +11,10 @@ CREATE TABLE public.flyway_schema_history (
     execution_time integer NOT NULL,
     success boolean NOT NULL
 );
-INSERT INTO public.flyway_schema_history VALUES (1, '1', 'create users', 'SQL', 'V1__create_users.sql', 336540139, 'recorder', '2026-11-24 13:27:21.25125', 8, true);
-INSERT INTO public.flyway_schema_history VALUES (2, '2', 'create orders', 'SQL', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:27:21.289999', 5, true);
-INSERT INTO public.flyway_schema_history VALUES (3, '2.1', 'add name', 'SQL', 'V2.1__add_name.sql', 1458500936, 'recorder', '2026-11-24 13:27:21.303953', 4, true);
-INSERT INTO public.flyway_schema_history VALUES (4, '3', 'fails', 'SQL', 'V3__fails.sql', 2062557330, 'recorder', '2026-11-24 13:27:21.339026', 18, false);
+INSERT INTO public.flyway_schema_history VALUES (1, '1', 'create users', 'SQL', 'V1__create_users.sql', 336540139, 'recorder', '2026-11-24 13:30:33.726796', 8, true);
+INSERT INTO public.flyway_schema_history VALUES (2, '2', 'create orders', 'SQL', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:30:33.790883', 17, true);
+INSERT INTO public.flyway_schema_history VALUES (3, '2.1', 'add name', 'SQL', 'V2.1__add_name.sql', 1458500936, 'recorder', '2026-11-24 13:30:33.82187', 11, true);
+INSERT INTO public.flyway_schema_history VALUES (4, '3', 'fails', 'SQL', 'V3__fails.sql', 2062557330, 'recorder', '2026-11-24 13:30:33.893489', 37, false);
 ALTER TABLE ONLY public.flyway_schema_history
     ADD CONSTRAINT flyway_schema_history_pk PRIMARY KEY (installed_rank);
 CREATE INDEX flyway_schema_history_s_idx ON public.flyway_schema_history USING btree (success);

@@ -11,10 +11,10 @@ CREATE TABLE public.schema_version (
     execution_time integer NOT NULL,
     success boolean NOT NULL
 );
-INSERT INTO public.schema_version VALUES (1, '1', 'create users', 'SQL', 'V1__create_users.sql', 336540139, 'recorder', '2026-11-24 13:25:53.179263', 17, true);
-INSERT INTO public.schema_version VALUES (2, '2', 'create orders', 'SQL', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:25:53.298295', 27, true);
-INSERT INTO public.schema_version VALUES (3, '2.1', 'add name', 'SQL', 'V2.1__add_name.sql', 1458500936, 'recorder', '2026-11-24 13:25:53.388887', 17, true);
-INSERT INTO public.schema_version VALUES (4, NULL, 'names', 'SQL', 'R__names.sql', 1235917246, 'recorder', '2026-11-24 13:25:53.438501', 18, true);
+INSERT INTO public.schema_version VALUES (1, '1', 'create users', 'SQL', 'V1__create_users.sql', 336540139, 'recorder', '2026-11-24 13:30:26.840066', 21, true);
+INSERT INTO public.schema_version VALUES (2, '2', 'create orders', 'SQL', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:30:26.979975', 22, true);
+INSERT INTO public.schema_version VALUES (3, '2.1', 'add name', 'SQL', 'V2.1__add_name.sql', 1458500936, 'recorder', '2026-11-24 13:30:27.061654', 6, true);
+INSERT INTO public.schema_version VALUES (4, NULL, 'names', 'SQL', 'R__names.sql', 1235917246, 'recorder', '2026-11-24 13:30:27.086695', 12, true);
 ALTER TABLE ONLY public.schema_version
     ADD CONSTRAINT schema_version_pk PRIMARY KEY (installed_rank);
 CREATE INDEX schema_version_s_idx ON public.schema_version USING btree (success);

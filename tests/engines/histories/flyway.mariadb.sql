@@ -13,7 +13,7 @@ CREATE TABLE `flyway_schema_history` (
   PRIMARY KEY (`installed_rank`),
   KEY `flyway_schema_history_s_idx` (`success`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci;
-INSERT INTO `flyway_schema_history` VALUES (1,'1','create users','SQL','V1__create_users.sql',336540139,'recorder','2026-11-24 13:25:49',5,1);
-INSERT INTO `flyway_schema_history` VALUES (2,'2','create orders','SQL','V2__create_orders.sql',-1726728712,'recorder','2026-11-24 13:25:50',12,1);
-INSERT INTO `flyway_schema_history` VALUES (3,'2.1','add name','SQL','V2.1__add_name.sql',1458500936,'recorder','2026-11-24 13:25:50',8,1);
-INSERT INTO `flyway_schema_history` VALUES (4,NULL,'names','SQL','R__names.sql',1235917246,'recorder','2026-11-24 13:25:50',5,1);
+INSERT INTO `flyway_schema_history` VALUES (1,'1','create users','SQL','V1__create_users.sql',336540139,'recorder','2026-11-24 13:30:22',10,1);
+INSERT INTO `flyway_schema_history` VALUES (2,'2','create orders','SQL','V2__create_orders.sql',-1726728712,'recorder','2026-11-24 13:30:22',15,1);
+INSERT INTO `flyway_schema_history` VALUES (3,'2.1','add name','SQL','V2.1__add_name.sql',1458500936,'recorder','2026-11-24 13:30:22',13,1);
+INSERT INTO `flyway_schema_history` VALUES (4,NULL,'names','SQL','R__names.sql',1235917246,'recorder','2026-11-24 13:30:22',16,1);

@@ -11,10 +11,10 @@ CREATE TABLE public.flyway_schema_history (
     execution_time integer NOT NULL,
     success boolean NOT NULL
 );
-INSERT INTO public.flyway_schema_history VALUES (1, '1', 'create users', 'SQL', 'V1__create_users.sql', 336540139, 'recorder', '2026-11-24 13:25:45.180127', 6, true);
-INSERT INTO public.flyway_schema_history VALUES (2, '2', 'create orders', 'SQL', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:25:45.285332', 11, true);
-INSERT INTO public.flyway_schema_history VALUES (3, '2.1', 'add name', 'SQL', 'V2.1__add_name.sql', 1458500936, 'recorder', '2026-11-24 13:25:45.339074', 6, true);
-INSERT INTO public.flyway_schema_history VALUES (4, NULL, 'names', 'SQL', 'R__names.sql', 1235917246, 'recorder', '2026-11-24 13:25:45.356885', 5, true);
+INSERT INTO public.flyway_schema_history VALUES (1, '1', 'create users', 'SQL', 'V1__create_users.sql', 336540139, 'recorder', '2026-11-24 13:30:15.158684', 54, true);
+INSERT INTO public.flyway_schema_history VALUES (2, '2', 'create orders', 'SQL', 'V2__create_orders.sql', -1726728712, 'recorder', '2026-11-24 13:30:15.389249', 23, true);
+INSERT INTO public.flyway_schema_history VALUES (3, '2.1', 'add name', 'SQL', 'V2.1__add_name.sql', 1458500936, 'recorder', '2026-11-24 13:30:15.50599', 15, true);
+INSERT INTO public.flyway_schema_history VALUES (4, NULL, 'names', 'SQL', 'R__names.sql', 1235917246, 'recorder', '2026-11-24 13:30:15.585967', 11, true);
 ALTER TABLE ONLY public.flyway_schema_history
     ADD CONSTRAINT flyway_schema_history_pk PRIMARY KEY (installed_rank);
 CREATE INDEX flyway_schema_history_s_idx ON public.flyway_schema_history USING btree (success);

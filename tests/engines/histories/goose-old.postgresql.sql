@@ -14,13 +14,13 @@ CREATE SEQUENCE public.goose_db_version_id_seq
     CACHE 1;
 ALTER SEQUENCE public.goose_db_version_id_seq OWNED BY public.goose_db_version.id;
 ALTER TABLE ONLY public.goose_db_version ALTER COLUMN id SET DEFAULT nextval('public.goose_db_version_id_seq'::regclass);
-INSERT INTO public.goose_db_version VALUES (1, 0, true, '2026-11-24 13:28:14.105243');
-INSERT INTO public.goose_db_version VALUES (2, 1, true, '2026-11-24 13:28:14.108618');
-INSERT INTO public.goose_db_version VALUES (3, 2, true, '2026-11-24 13:28:14.109823');
-INSERT INTO public.goose_db_version VALUES (4, 20260101120000, true, '2026-11-24 13:28:14.110755');
-INSERT INTO public.goose_db_version VALUES (5, 20260101120000, false, '2026-11-24 13:28:14.123516');
-INSERT INTO public.goose_db_version VALUES (6, 2, false, '2026-11-24 13:28:14.134918');
-INSERT INTO public.goose_db_version VALUES (7, 2, true, '2026-11-24 13:28:14.145163');
+INSERT INTO public.goose_db_version VALUES (1, 0, true, '2026-11-24 13:31:32.252842');
+INSERT INTO public.goose_db_version VALUES (2, 1, true, '2026-11-24 13:31:32.257102');
+INSERT INTO public.goose_db_version VALUES (3, 2, true, '2026-11-24 13:31:32.259612');
+INSERT INTO public.goose_db_version VALUES (4, 20260101120000, true, '2026-11-24 13:31:32.260785');
+INSERT INTO public.goose_db_version VALUES (5, 20260101120000, false, '2026-11-24 13:31:32.272727');
+INSERT INTO public.goose_db_version VALUES (6, 2, false, '2026-11-24 13:31:32.283646');
+INSERT INTO public.goose_db_version VALUES (7, 2, true, '2026-11-24 13:31:32.296965');
 SELECT pg_catalog.setval('public.goose_db_version_id_seq', 7, true);
 ALTER TABLE ONLY public.goose_db_version
     ADD CONSTRAINT goose_db_version_pkey PRIMARY KEY (id);

@@ -6,6 +6,6 @@ CREATE TABLE `goose_db_version` (
   `tstamp` datetime DEFAULT current_timestamp(),
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB AUTO_INCREMENT=6 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci;
-INSERT INTO `goose_db_version` VALUES (1,0,1,'2026-11-24 13:28:13');
-INSERT INTO `goose_db_version` VALUES (2,1,1,'2026-11-24 13:28:13');
-INSERT INTO `goose_db_version` VALUES (3,2,1,'2026-11-24 13:28:13');
+INSERT INTO `goose_db_version` VALUES (1,0,1,'2026-11-24 13:31:31');
+INSERT INTO `goose_db_version` VALUES (2,1,1,'2026-11-24 13:31:31');
+INSERT INTO `goose_db_version` VALUES (3,2,1,'2026-11-24 13:31:31');

@@ -5,7 +5,7 @@ CREATE TABLE goose_db_version (
 		is_applied INTEGER NOT NULL,
 		tstamp TIMESTAMP DEFAULT (datetime('now'))
 	);
-INSERT INTO "goose_db_version" VALUES(1,0,1,'2026-11-24 13:28:13');
-INSERT INTO "goose_db_version" VALUES(2,1,1,'2026-11-24 13:28:13');
-INSERT INTO "goose_db_version" VALUES(3,2,1,'2026-11-24 13:28:13');
+INSERT INTO "goose_db_version" VALUES(1,0,1,'2026-11-24 13:31:32');
+INSERT INTO "goose_db_version" VALUES(2,1,1,'2026-11-24 13:31:32');
+INSERT INTO "goose_db_version" VALUES(3,2,1,'2026-11-24 13:31:32');
 INSERT INTO "sqlite_sequence" VALUES('goose_db_version',5);

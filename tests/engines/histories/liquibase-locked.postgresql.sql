@@ -21,6 +21,6 @@ CREATE TABLE public.databasechangeloglock (
     lockgranted timestamp without time zone,
     lockedby character varying(255)
 );
-INSERT INTO public.databasechangeloglock VALUES (1, true, '2026-11-24 13:29:15.086412', 'host (192.0.2.1)');
+INSERT INTO public.databasechangeloglock VALUES (1, true, '2026-11-24 13:31:24.68923', 'host (192.0.2.1)');
 ALTER TABLE ONLY public.databasechangeloglock
     ADD CONSTRAINT databasechangeloglock_pkey PRIMARY KEY (id);

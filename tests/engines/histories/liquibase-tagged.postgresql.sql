@@ -21,7 +21,7 @@ CREATE TABLE public.databasechangeloglock (
     lockgranted timestamp without time zone,
     lockedby character varying(255)
 );
-INSERT INTO public.databasechangelog VALUES ('1795526882618', 'liquibase', 'liquibase-internal', '2026-11-24 13:28:02.609365', 1, 'EXECUTED', '9:d41d8cd98f00b204e9800998ecf8427e', 'empty', '', 'empty', '4.33.0', NULL, NULL, '5526881755');
+INSERT INTO public.databasechangelog VALUES ('1795527081431', 'liquibase', 'liquibase-internal', '2026-11-24 13:31:21.425143', 1, 'EXECUTED', '9:d41d8cd98f00b204e9800998ecf8427e', 'empty', '', 'empty', '4.33.0', NULL, NULL, '5527079343');
 INSERT INTO public.databasechangeloglock VALUES (1, false, NULL, NULL);
 ALTER TABLE ONLY public.databasechangeloglock
     ADD CONSTRAINT databasechangeloglock_pkey PRIMARY KEY (id);

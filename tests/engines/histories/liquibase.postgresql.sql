@@ -21,12 +21,12 @@ CREATE TABLE public.databasechangeloglock (
     lockgranted timestamp without time zone,
     lockedby character varying(255)
 );
-INSERT INTO public.databasechangelog VALUES ('1', 'ann', 'changes.xml', '2026-11-24 13:27:31.253614', 1, 'EXECUTED', '9:d27339b8857396108d9ad767fce27b81', 'sql', '', NULL, '4.33.0', NULL, NULL, '5526848743');
-INSERT INTO public.databasechangelog VALUES ('2', 'ann', 'changes.xml', '2026-11-24 13:27:31.276816', 2, 'EXECUTED', '9:419e98502ae13d9dc29ee26b86ffde1b', 'sql', '', NULL, '4.33.0', NULL, NULL, '5526848743');
-INSERT INTO public.databasechangelog VALUES ('release-1', 'ann', 'changes.xml', '2026-11-24 13:27:31.285502', 3, 'EXECUTED', '9:596b86850094232d9b3ab8501c2c2bed', 'tagDatabase', '', 'release-1', '4.33.0', NULL, NULL, '5526848743');
-INSERT INTO public.databasechangelog VALUES ('3', 'ann', 'changes.xml', '2026-11-24 13:27:31.307015', 4, 'MARK_RAN', '9:d27339b8857396108d9ad767fce27b81', 'sql', '', NULL, '4.33.0', NULL, NULL, '5526848743');
-INSERT INTO public.databasechangelog VALUES ('add-name', 'bob', 'changes.xml', '2026-11-24 13:27:31.317287', 5, 'EXECUTED', '9:6180ae6f83663c44d5ed0261f0a97c44', 'sql', '', NULL, '4.33.0', NULL, NULL, '5526848743');
-INSERT INTO public.databasechangelog VALUES ('5', 'ann', 'changes.xml', '2026-11-24 13:27:35.362381', 8, 'RERAN', '9:2fc939df9c7d50a3f24f057cf82ed6c2', 'sql', '', NULL, '4.33.0', NULL, NULL, '5526854208');
+INSERT INTO public.databasechangelog VALUES ('1', 'ann', 'changes.xml', '2026-11-24 13:30:55.734314', 1, 'EXECUTED', '9:d27339b8857396108d9ad767fce27b81', 'sql', '', NULL, '4.33.0', NULL, NULL, '5527052621');
+INSERT INTO public.databasechangelog VALUES ('2', 'ann', 'changes.xml', '2026-11-24 13:30:55.744584', 2, 'EXECUTED', '9:419e98502ae13d9dc29ee26b86ffde1b', 'sql', '', NULL, '4.33.0', NULL, NULL, '5527052621');
+INSERT INTO public.databasechangelog VALUES ('release-1', 'ann', 'changes.xml', '2026-11-24 13:30:55.748129', 3, 'EXECUTED', '9:596b86850094232d9b3ab8501c2c2bed', 'tagDatabase', '', 'release-1', '4.33.0', NULL, NULL, '5527052621');
+INSERT INTO public.databasechangelog VALUES ('3', 'ann', 'changes.xml', '2026-11-24 13:30:55.754068', 4, 'MARK_RAN', '9:d27339b8857396108d9ad767fce27b81', 'sql', '', NULL, '4.33.0', NULL, NULL, '5527052621');
+INSERT INTO public.databasechangelog VALUES ('add-name', 'bob', 'changes.xml', '2026-11-24 13:30:55.758036', 5, 'EXECUTED', '9:6180ae6f83663c44d5ed0261f0a97c44', 'sql', '', NULL, '4.33.0', NULL, NULL, '5527052621');
+INSERT INTO public.databasechangelog VALUES ('5', 'ann', 'changes.xml', '2026-11-24 13:31:03.143743', 8, 'RERAN', '9:2fc939df9c7d50a3f24f057cf82ed6c2', 'sql', '', NULL, '4.33.0', NULL, NULL, '5527059692');
 INSERT INTO public.databasechangeloglock VALUES (1, false, NULL, NULL);
 ALTER TABLE ONLY public.databasechangeloglock
     ADD CONSTRAINT databasechangeloglock_pkey PRIMARY KEY (id);

@@ -37,13 +37,12 @@ class Scratch:
 
     @property
     def url(self) -> str:
-        """Its URL for dbmate."""
+        """Its URL as most tools take it."""
         if self.engine == "sqlite":
             return f"sqlite:{self.name}"
-        scheme = "postgres" if self.engine == "postgresql" else "mysql"
-        return f"{scheme}://{USER}:{USER}@127.0.0.1:{self.port}/{self.name}?sslmode=disable"[
-            : None if scheme == "postgres" else -16
-        ]
+        if self.engine == "mariadb":
+            return f"mysql://{USER}:{USER}@127.0.0.1:{self.port}/{self.name}"
+        return f"postgres://{USER}:{USER}@127.0.0.1:{self.port}/{self.name}?sslmode=disable"
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
@@ -84,7 +83,7 @@ class Scratch:
             ]
         else:
             with sqlite3.connect(self.name) as file:
-                wanted = [each for each in file.iterdump() if any(f"{table}" in each for table in tables)]
+                wanted = [each for each in file.iterdump() if any(table in each for table in tables)]
                 return "\n".join(wanted) + "\n"
         text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
         # Settings of the session and words for the tools' own clients are not part of the tables.
