@@ -77,6 +77,14 @@ def _own(catalog: str, oid: str) -> str:
     )
 
 
+def _made(catalog: str, oid: str) -> str:
+    """Return SQL that is true of what people have made: neither an extension's nor a part of something else."""
+    return (
+        f"{_own(catalog, oid)} AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d "
+        f"WHERE d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND d.objid = {oid} AND d.deptype = 'i')"
+    )
+
+
 def _quoted(name: str) -> str:
     return f"pg_catalog.quote_ident({name}::pg_catalog.text)"
 
@@ -238,9 +246,13 @@ SEQUENCES: Final = _query(f"""
     WHERE d.deptype IS DISTINCT FROM 'i'
 """)
 
+# What makes a range out of its bounds comes with the range.
+_FUNCTIONS: Final = f"""pg_catalog.pg_proc AS p JOIN spaces AS s ON s.oid = p.pronamespace
+    WHERE {_made("pg_proc", "p.oid")}"""
+_FUNCTION: Final = "CASE p.prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate ' ELSE 'function ' END"
+
 FUNCTIONS: Final = _query(f"""
-    SELECT pg_catalog.concat(CASE p.prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate ' ELSE 'function ' END,
-                             {_short("p.oid::pg_catalog.regprocedure")}),
+    SELECT pg_catalog.concat({_FUNCTION}, {_short("p.oid::pg_catalog.regprocedure")}),
            CASE WHEN p.prokind <> 'a' THEN pg_catalog.pg_get_functiondef(p.oid)
            ELSE pg_catalog.json_build_array(
                pg_catalog.pg_get_function_arguments(p.oid), pg_catalog.format_type(p.prorettype, NULL), p.proparallel,
@@ -252,10 +264,15 @@ FUNCTIONS: Final = _query(f"""
                     pg_catalog.format_type(a.aggtranstype, NULL), a.aggtransspace,
                     pg_catalog.format_type(a.aggmtranstype, NULL), a.aggmtransspace, a.agginitval, a.aggminitval)
                 FROM pg_catalog.pg_aggregate AS a WHERE a.aggfnoid = p.oid))::pg_catalog.text END
-    FROM pg_catalog.pg_proc AS p JOIN spaces AS s ON s.oid = p.pronamespace WHERE {_own("pg_proc", "p.oid")}
+    FROM {_FUNCTIONS}
 """)
 
 # Not the types of rows and arrays, which come with what they are of; nor multiranges, which come with their ranges.
+_TYPES: Final = f"""pg_catalog.pg_type AS t JOIN spaces AS s ON s.oid = t.typnamespace
+    WHERE (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'b' AND t.typcategory <> 'A' OR t.typtype = 'c' AND EXISTS (
+        SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
+      AND t.typisdefined AND {_own("pg_type", "t.oid")}"""
+
 TYPES: Final = _query(f"""
     SELECT pg_catalog.concat('type ', s.name, '.', {_quoted("t.typname")}),
            CASE t.typtype
@@ -284,10 +301,7 @@ TYPES: Final = _query(f"""
                'base', t.typlen, t.typbyval, t.typcategory, t.typispreferred, t.typdelim, t.typinput, t.typoutput,
                t.typreceive, t.typsend, t.typmodin, t.typmodout, t.typanalyze, t.typalign, t.typstorage, t.typdefault)
            END
-    FROM pg_catalog.pg_type AS t JOIN spaces AS s ON s.oid = t.typnamespace
-    WHERE (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'b' AND t.typcategory <> 'A' OR t.typtype = 'c' AND EXISTS (
-        SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
-      AND t.typisdefined AND {_own("pg_type", "t.oid")}
+    FROM {_TYPES}
 """)
 
 EXTENSIONS: Final = _query(f"""
@@ -314,7 +328,7 @@ EXTENSIONS: Final = _query(f"""
                              pg_catalog.format_type(k.casttarget, NULL), ')'),
            pg_catalog.json_build_array(
                k.castfunc::pg_catalog.regprocedure::pg_catalog.text, k.castcontext, k.castmethod)
-    FROM pg_catalog.pg_cast AS k WHERE k.oid >= 16384 AND {_own("pg_cast", "k.oid")}
+    FROM pg_catalog.pg_cast AS k WHERE k.oid >= 16384 AND {_made("pg_cast", "k.oid")}
 """)
 
 # What statistics and collations have beside their names differs from version to version: taken as it is.
@@ -435,17 +449,13 @@ GRANTS: Final = _query(f"""
         FROM relations AS c JOIN pg_catalog.pg_attribute AS t ON t.attrelid = c.oid
         WHERE t.attacl IS NOT NULL AND NOT t.attisdropped
         UNION ALL
-        SELECT pg_catalog.concat(CASE p.prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate '
-                                 ELSE 'function ' END, {_short("p.oid::pg_catalog.regprocedure")}), p.proowner,
+        SELECT pg_catalog.concat({_FUNCTION}, {_short("p.oid::pg_catalog.regprocedure")}), p.proowner,
                COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))
-        FROM pg_catalog.pg_proc AS p JOIN spaces AS s ON s.oid = p.pronamespace WHERE {_own("pg_proc", "p.oid")}
+        FROM {_FUNCTIONS}
         UNION ALL
         SELECT pg_catalog.concat('type ', s.name, '.', {_quoted("t.typname")}), t.typowner,
                COALESCE(t.typacl, pg_catalog.acldefault('T', t.typowner))
-        FROM pg_catalog.pg_type AS t JOIN spaces AS s ON s.oid = t.typnamespace
-        WHERE (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'b' AND t.typcategory <> 'A' OR t.typtype = 'c' AND EXISTS (
-            SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
-          AND {_own("pg_type", "t.oid")}
+        FROM {_TYPES}
         UNION ALL
         SELECT pg_catalog.concat('foreign data wrapper ', {_quoted("w.fdwname")}), w.fdwowner, w.fdwacl
         FROM pg_catalog.pg_foreign_data_wrapper AS w
@@ -474,14 +484,15 @@ def publications(server_version: int) -> str:
     return _query(_PUBLICATIONS.format(tables=tables))
 
 
+# What prints the definition of a view fails when it was dropped since: so the views first, soon after the snapshot.
 ALWAYS: Final = (
+    VIEWS,
+    TRIGGERS,
     SCHEMAS,
     TABLES,
     COLUMNS,
     INDEXES,
     CONSTRAINTS,
-    TRIGGERS,
-    VIEWS,
     SEQUENCES,
     FUNCTIONS,
     TYPES,
