@@ -1,4 +1,4 @@
-"""Shows Lockstep at work: a database goes to version 0001, then to 0002."""
+"""Shows Lockstep at work: a database goes to version 0001, then to 0002, and back once somebody has agreed."""
 
 import base64
 import json
@@ -99,12 +99,26 @@ def demo() -> None:
     show("wait", "--for=condition=Ready", "schemaversion/users", f"--timeout={WAIT}")
     show("get", "schemaversions,migrations")
     show_table()
+    say("The way back: a lower version asks first (spec.rollback: Approve), and shows its plan")
+    apply(EXAMPLE / "schemaversion.yaml")
+    show("wait", "--for=condition=ApprovalRequired", "schemaversion/users", f"--timeout={WAIT}")
+    show("get", "schemaversions")
+    plan = "{.status.plan.direction}{'\\n'}{.status.plan.steps[*]}{'\\n'}{.status.plan.hash}{'\\n'}"
+    show("get", "schemaversion", "users", "--output", f"jsonpath={plan}")
+    say("Agreed: the plan of this very hash may run")
+    approved = kubectl("get", "schemaversion", "users", "--output", "jsonpath={.status.plan.hash}")
+    change = json.dumps({"spec": {"approvedPlans": [approved]}})
+    show("patch", "schemaversion", "users", "--type=merge", "--patch", change)
+    show("wait", "--for=jsonpath={.status.version}=0001", "schemaversion/users", f"--timeout={WAIT}")
+    show("wait", "--for=condition=Ready", "schemaversion/users", f"--timeout={WAIT}")
+    show("get", "schemaversions,migrations")
+    show_table()
     say("Where to look next")
     note("export KUBECONFIG=.local/kubeconfig" if os.environ.get("CLUSTER", "local") == "local" else "your KUBECONFIG")
     note(f"kubectl -n {NAMESPACE} get schemaversion users -o yaml     what Lockstep knows of the database")
     note(f"kubectl -n {NAMESPACE} logs job/$(kubectl -n {NAMESPACE} get sv users -o jsonpath={{.status.run.job}})")
     note("kubectl -n lockstep-system logs deployment/lockstep         what the operator does")
-    note("docs/concepts.md, docs/reasons.md; `make cluster-down` takes everything away")
+    note("docs/concepts.md, docs/rollback.md, docs/reasons.md, examples/; `make cluster-down` takes everything away")
 
 
 def main() -> None:
