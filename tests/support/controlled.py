@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lockstep.api.reasons import Reason
-from lockstep.planning.wire import LedgerMark, Result, StepDone, encode_result
+from lockstep.planning.result import LedgerMark, Result, StepDone, encode_result
 from servers.controlplane import ControlPlane, RefusedError
 from support.waiting import eventually
 

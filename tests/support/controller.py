@@ -17,7 +17,7 @@ from lockstep.controller.facts import (
 from lockstep.controller.pods import verdict
 from lockstep.controller.snapshot import Member, RunView, SchemaVersionSnapshot, member_of
 from lockstep.controller.status import dump
-from lockstep.planning.wire import Result, encode_result
+from lockstep.planning.result import Result, encode_result
 
 Object = dict[str, Any]
 NOW = datetime(2026, 7, 1, 12, 0, 0, tzinfo=UTC)

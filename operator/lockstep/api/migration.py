@@ -82,7 +82,7 @@ class MigrationSpec(Model):
     lock_timeout: Duration | None = None
     """How long one statement may wait for a lock before it is tried again; the SchemaVersion's by default."""
     adopts: Annotated[list[Annotated[str, Field(min_length=1, max_length=512)]], atomic_list(16)] = []
-    """Names under which another tool has recorded this change, for spec.adopt: an Alembic revision, a changeset's id."""
+    """Names under which another tool has recorded this change, for spec.adopt: a revision, a changeset's id."""
     framework: Framework | None = None
     """The app's own migration tool, instead of up and down."""
 
@@ -96,6 +96,8 @@ class MigrationStatus(Model):
     """SHA-256 of the up text without byte order mark, with LF, without its final newline."""
     applied: bool = False
     """True once a SchemaVersion has applied it, false when none has it."""
+    applied_by: Annotated[str, Field(max_length=253)] | None = None
+    """A SchemaVersion that has applied it; not the only one, where there are several."""
     lint: Annotated[list[Annotated[str, Field(max_length=1024)]], atomic_list(32)] | None = None
     """What a reviewer would remark."""
     conditions: Conditions = []

@@ -25,6 +25,9 @@ ANNOTATION_OWNER: Final = f"{GROUP}/schemaversion"
 ANNOTATION_TARGET: Final = f"{GROUP}/target"
 """On Jobs: the version that the run goes to, `latest` resolved."""
 
+LABEL_MODE: Final = f"{GROUP}/mode"
+"""On Jobs and their pods: `run`, `plan` (says what a run would do) or `check` (looks for drift)."""
+
 RUNNER_CONTAINER: Final = "runner"
 """Name of the container that does a run."""
 ANNOTATION_BUNDLE: Final = f"{GROUP}/bundle"

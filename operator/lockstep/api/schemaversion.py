@@ -223,10 +223,18 @@ class DriftStatus(Model):
 
     hash: Annotated[str, Field(max_length=71)] | None = None
     """Hash of the drift, for a repair with AcceptDrift; none where there is no drift."""
+    drifted: bool | None = None
+    """Whether there is any; none: it could not be told yet."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """What was found."""
     checked_at: str | None = None
     """When it was last looked for (RFC 3339)."""
     job: Annotated[str, Field(max_length=253)] | None = None
     """The Job that looked: its log names every object."""
+    checks: int = 0
+    """Number of the last look by driftCheck."""
+    error: Annotated[str, Field(max_length=1024)] | None = None
+    """Why the last look by driftCheck told nothing."""
 
 
 class Lock(Model):
@@ -256,6 +264,8 @@ class Run(Model):
 
     job: Annotated[str, Field(max_length=253)]
     """Its Job."""
+    mode: Literal["Run", "Plan"] = "Run"
+    """Plan: it only says what a run would do."""
     attempt: int = 1
     """Which attempt at the same input it is."""
     failures: int = 0
@@ -317,6 +327,8 @@ class SchemaVersionStatus(Model):
     """The reason of the Ready condition, for the table that kubectl prints."""
     pending: Pending | None = None
     """What is still to be applied."""
+    reached: Annotated[str, Field(max_length=64)] | None = None
+    """Input of the last run that ended well, while `run` speaks of a plan made since."""
     settled: Annotated[str, Field(max_length=32768)] | None = None
     """Short hashes of the Migrations that are known to be applied as they are: taking one away starts no run."""
     plan: Plan | None = None
@@ -326,7 +338,7 @@ class SchemaVersionStatus(Model):
     lock: Lock | None = None
     """Who holds the line's lock in the database."""
     run: Run | None = None
-    """The run under way, or the last one."""
+    """The run under way, or the last one; the making of a plan too."""
     history: Annotated[list[HistoryEntry], Field(max_length=20)] = []
     """The last steps, newest last."""
     ledger: Ledger | None = None

@@ -176,7 +176,13 @@ class App:
         queue: WorkQueue[Key] = WorkQueue(self.clock, urgent=is_urgent)
         memory = Memory(self.clock)
         sources = Sources(kube, self.clock)
-        limits = Limits(settings.settle_seconds, settings.backoff_seconds, settings.backoff_max_seconds, settings.image)
+        limits = Limits(
+            settle=settings.settle_seconds,
+            backoff=settings.backoff_seconds,
+            backoff_max=settings.backoff_max_seconds,
+            drift_floor=settings.drift_floor_seconds,
+            image=settings.image,
+        )
         gatherer = Gatherer(cache, kube, sources, self.clock, memory, limits)
         starter = Starter(cache, kube, sources, gatherer, settings, cluster)
         reconciler = Reconciler(

@@ -135,6 +135,15 @@ class Cache:
         }
         return [each for other in sorted(lines) for each in self.consumers(other)]
 
+    def providers(self, line: Line) -> list[SchemaVersionFact]:
+        """Return the SchemaVersions of lines that Migrations of this line require a version of."""
+        needed = {
+            Line(line.namespace, each.line)
+            for name in self._members.get(line, set()) & self._requirers
+            for each in self.migrations[name].requires
+        }
+        return [each for other in sorted(needed) for each in self.consumers(other)]
+
     def consumers(self, line: Line) -> list[SchemaVersionFact]:
         """Return the SchemaVersions of a line, by name."""
         return [self.schema_versions[name] for name in sorted(self._consumers.get(line, ()))]

@@ -13,6 +13,7 @@ from lockstep.controller.status import clip
 
 log = structlog.get_logger("lockstep.events")
 COMPONENT: Final = "lockstep-controller"
+_NORMAL: Final = frozenset({Severity.OK, Severity.PROGRESS, Severity.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def render(about: About, reason: Reason, message: str, at: str, nonce: int) -> O
             "name": about.name,
             "uid": about.uid,
         },
-        "type": "Normal" if reason.severity in (Severity.OK, Severity.PROGRESS) else "Warning",
+        "type": "Normal" if reason.severity in _NORMAL else "Warning",
         "reason": reason.value,
         "message": clip(message),
         "source": {"component": COMPONENT},

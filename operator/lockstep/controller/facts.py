@@ -11,6 +11,7 @@ from lockstep.api.migration import MigrationSpec
 from lockstep.api.schemaversion import SchemaVersionSpec, SchemaVersionStatus
 from lockstep.planning.checksum import ABSENT, checksum
 from lockstep.planning.version import Version
+from lockstep.planning.wire import Mode
 
 Object = Mapping[str, Any]
 _NO_STATUS: Final = SchemaVersionStatus()
@@ -208,6 +209,8 @@ class JobFact:
     """UID of its SchemaVersion."""
     schema_version: str
     """Name of its SchemaVersion."""
+    mode: Mode
+    """What it is for."""
     input: str
     attempt: int
     target: str
@@ -222,6 +225,14 @@ class JobFact:
     """Type of the condition that says that it has ended (Complete, Failed), or nothing."""
     ended_reason: str
     ttl: int | None
+
+
+def _mode(text: str | None) -> Mode:
+    try:
+        return Mode(text or Mode.RUN)
+    except ValueError:
+        # Another version's: whatever it is for, it is not taken for less than a run.
+        return Mode.RUN
 
 
 def job_fact(raw: Object) -> JobFact:
@@ -244,6 +255,7 @@ def job_fact(raw: Object) -> JobFact:
         resource_version=metadata["resourceVersion"],
         owner=owner.get("uid", ""),
         schema_version=annotations.get(names.ANNOTATION_OWNER, ""),
+        mode=_mode((metadata.get("labels") or {}).get(names.LABEL_MODE)),
         input=annotations.get(names.ANNOTATION_INPUT, ""),
         attempt=int(attempt) if attempt.isdigit() else 1,
         target=annotations.get(names.ANNOTATION_TARGET, ""),

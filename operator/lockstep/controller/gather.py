@@ -7,9 +7,11 @@ from lockstep.api import names
 from lockstep.api.reasons import Reason
 from lockstep.controller.cache import Cache, Line, Name
 from lockstep.controller.clock import Clock
-from lockstep.controller.decide import requires
+from lockstep.controller.decide import repair, requires
 from lockstep.controller.decide.absorb import is_recorded
-from lockstep.controller.decide.schemaversion import PENDING_AGAIN, watch_again
+from lockstep.controller.decide.drift import interval
+from lockstep.controller.decide.rollback import goes_down
+from lockstep.controller.decide.under_way import PENDING_AGAIN, watch_again
 from lockstep.controller.facts import (
     JobFact,
     MigrationFact,
@@ -34,7 +36,7 @@ from lockstep.controller.snapshot import (
     member_of,
 )
 from lockstep.controller.sources import Sources
-from lockstep.planning.wire import Progress, Result, decode_result
+from lockstep.planning.result import Progress, Result, decode_result
 
 TAIL_LINES = 50
 """Lines of a log that may hold its last progress."""
@@ -106,11 +108,12 @@ class Gatherer:
         facts = self.cache.members(line)
         members = await self.members(facts, fact.namespace)
         runs, gone = await self._runs(key, fact)
+        since_check, checked_here = self._check(key, fact)
         return SchemaVersionSnapshot(
             fact=fact,
             now=self.clock.now(),
             members=members,
-            lines=self.lines(fact.namespace) if any(each.requires for each in facts) else {},
+            lines=self.lines(fact.namespace) if goes_down(fact) or any(each.requires for each in facts) else {},
             runs=runs,
             pods_left=await self._pods_left(key.name, runs),
             run_is_gone=gone,
@@ -118,8 +121,40 @@ class Gatherer:
             waited=self._waited(key, fact.generation),
             since_failure=self._since_failure(key, fact),
             rejected=rejected,
+            holder_left=await self._holder_left(fact),
+            since_check=since_check,
+            checked_here=checked_here,
             limits=self.limits,
         )
+
+    async def _holder_left(self, fact: SchemaVersionFact) -> bool:
+        """Tell whether the pod whose session shall be ended is still there: never by the cache."""
+        pod = repair.ends_session(fact)
+        if pod is None or not repair.is_pod_name(pod):
+            return False
+        try:
+            return not pod_fact(await self.kube.get(PODS, fact.namespace, pod)).terminal
+        except NotFoundError:
+            return False
+
+    def _check(self, key: Key, fact: SchemaVersionFact) -> tuple[float, bool]:
+        """Return the seconds since the last look for drift, and whether it ended under our eyes."""
+        pause = interval(fact.spec, self.limits.drift_floor) if fact.spec is not None else None
+        drift, memory = fact.status.drift, self.memory
+        if pause is None:
+            if memory.known("check", key):
+                memory.forget("check", key)
+            return 0.0, False
+        known = ("check", key, fact.uid, pause)
+        number = drift.checks if drift is not None else 0
+        if not memory.known(*known, number):
+            ended_here = memory.known(*known)
+            memory.forget("check", key)
+            memory.seconds("check", key)
+            memory.seconds(*known)
+            if ended_here:
+                memory.seconds(*known, "here")
+        return memory.seconds(*known, number), memory.known(*known, "here")
 
     def _waited(self, key: Key, generation: int) -> float:
         if not self.memory.known(key, "waiting", generation):
@@ -128,7 +163,7 @@ class Gatherer:
 
     def _since_failure(self, key: Key, fact: SchemaVersionFact) -> float | None:
         run = fact.status.run
-        if run is None or run.outcome != "Retryable":
+        if run is None or (run.outcome != "Retryable" and run.reason != Reason.APPROVAL_REQUIRED):
             return None
         return self.memory.seconds(key, "failed", run.job)
 

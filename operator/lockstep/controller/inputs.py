@@ -24,31 +24,48 @@ def _hash(value: Any, digits: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunInput:
-    """What a run is to do, in three parts: a change of the last one alone does not stop a run under way."""
+    """What a run is to do, in four parts: a change of the last one alone does not stop a run under way."""
 
     base: str
-    """Line, target, database, policy, digest, retry token."""
+    """Line, target, database, digest, retry and repair tokens: what must be as it was for nothing to be to do."""
     members: str
-    """The set up to the target."""
+    """The set up to the target; for a way down, the corrected downs above it too."""
+    policy: str
+    """What may be done without asking, and what is taken over: another one is a reason to plan anew."""
     execution: str
-    """Limits and the pod's settings."""
+    """Limits, the pod's settings, what counts as drift."""
 
     def __str__(self) -> str:
-        return f"{self.base}-{self.members}-{self.execution}"
+        return f"{self.base}-{self.members}-{self.policy}-{self.execution}"
 
     @classmethod
     def parse(cls, text: str | None) -> "RunInput":
         """Read what `str` wrote; anything else equals no input."""
-        parts = (text or "").split("-")
-        return cls(*parts) if len(parts) == 3 else cls("", "", "")
+        match (text or "").split("-"):
+            case [base, members, policy, execution]:
+                return cls(base, members, policy, execution)
+            case [base, members, execution]:
+                # Written before there was a policy in it: an upgrade of the operator is no change of what is wanted.
+                return cls(base, members, "", execution)
+            case _:
+                return cls("", "", "", "")
 
     def same_work(self, other: "RunInput") -> bool:
         """Tell whether both lead to the same version by the same texts under the same policy."""
-        return self.base == other.base and self.members == other.members
+        policies = {self.policy, other.policy} - {""}
+        return self.base == other.base and self.members == other.members and len(policies) < 2
 
 
-def base_part(line: str, target: Version, spec: SchemaVersionSpec, retry: str | None) -> str:
-    """Return the part of the input that the SchemaVersion alone decides."""
+def base_part(line: str, target: Version, spec: SchemaVersionSpec, *, retry: str | None, repair: str | None) -> str:
+    """Return the part of the input that decides whether there is anything to do.
+
+    Args:
+        line: the line's name.
+        target: where to.
+        spec: what is asked for.
+        retry: the retry token.
+        repair: token of the last act that was asked for, done or not.
+    """
     value = {
         "line": line,
         "target": target.canonical or "base",
@@ -56,19 +73,34 @@ def base_part(line: str, target: Version, spec: SchemaVersionSpec, retry: str | 
         "outOfOrder": spec.out_of_order,
         "digest": spec.migrations.digest if spec.migrations else None,
         "retry": retry,
+        **({"repair": repair} if repair is not None else {}),
     }
     return _hash(value, 20)
 
 
 def run_input(
-    line: str, target: Version, spec: SchemaVersionSpec, retry: str | None, members: Iterable[SetMember]
+    line: str,
+    target: Version,
+    spec: SchemaVersionSpec,
+    members: Iterable[SetMember],
+    *,
+    retry: str | None = None,
+    repair: str | None = None,
 ) -> RunInput:
-    """Return the input of a run with these members (those up to the target, and the repeatable ones)."""
+    """Return the input of a run with these members: all that it depends on, see `RunInput.members`."""
     lines = sorted(digest_line(member) for member in members)
+    policy = {
+        "rollback": spec.rollback,
+        "approval": spec.approval,
+        "baseline": spec.baseline,
+        "adopt": spec.adopt.model_dump() if spec.adopt is not None else None,
+    }
+    execution = {**spec.execution.model_dump(), "drift": spec.drift, "driftOptions": spec.drift_options.model_dump()}
     return RunInput(
-        base=base_part(line, target, spec, retry),
+        base=base_part(line, target, spec, retry=retry, repair=repair),
         members=_hash(lines, 20),
-        execution=_hash(spec.execution.model_dump(), 8),
+        policy=_hash(policy, 8),
+        execution=_hash(execution, 8),
     )
 
 

@@ -30,10 +30,11 @@ RESOURCES: Final[dict[str, Any]] = {
 _SHARD_KEY: Final = "shard"
 
 
-def job_name(fact: SchemaVersionFact, run_input: RunInput, attempt: int) -> str:
-    """Return the name of a run's Job: the same for the same SchemaVersion, input and attempt, at most 57 characters."""
+def job_name(fact: SchemaVersionFact, run_input: RunInput, attempt: int, mode: wire.Mode = wire.Mode.RUN) -> str:
+    """Return a Job's name: the same for the same SchemaVersion, input, mode and attempt, at most 57 characters."""
     digest = hashlib.sha256(f"{fact.uid} {run_input}".encode()).hexdigest()[:10]
-    tail = f"-{digest}-{attempt}"
+    word = "" if mode is wire.Mode.RUN else f"-{mode.value}"
+    tail = f"{word}-{digest}-{attempt}"
     # A Job's name becomes a label and a host name: no dots.
     head = fact.name.replace(".", "-")[: NAME_LENGTH - len(tail)].rstrip("-")
     return head + tail
@@ -46,12 +47,13 @@ def label_value(name: str) -> str:
     return f"{name[:52].rstrip('-.')}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
-def labels(fact: SchemaVersionFact) -> dict[str, str]:
+def labels(fact: SchemaVersionFact, mode: wire.Mode) -> dict[str, str]:
     """Return the labels of what belongs to a SchemaVersion's runs."""
     return {
         "app.kubernetes.io/managed-by": "lockstep",
         names.LABEL_WATCH: names.WATCH_RUN,
         names.LABEL_SCHEMA_VERSION: label_value(fact.name),
+        names.LABEL_MODE: mode.value,
     }
 
 
@@ -176,9 +178,10 @@ def render_job(
     attempt: int,
     target: Version,
     shards: int,
+    mode: wire.Mode = wire.Mode.RUN,
 ) -> Object:
     """Return a run's Job, suspended: its bundle is owned by it, so it must exist before the bundle does."""
-    name = job_name(fact, run_input, attempt)
+    name = job_name(fact, run_input, attempt, mode)
     seconds = -(-milliseconds(spec.execution.deadline) // 1000)
     annotations = {
         names.ANNOTATION_OWNER: fact.name,
@@ -193,7 +196,7 @@ def render_job(
         "metadata": {
             "name": name,
             "namespace": fact.namespace,
-            "labels": labels(fact),
+            "labels": labels(fact, mode),
             "annotations": annotations,
             "ownerReferences": [_owner(SCHEMA_VERSIONS.api_version, names.SCHEMA_VERSION, fact.name, fact.uid)],
         },
@@ -211,7 +214,7 @@ def render_job(
             "template": {
                 "metadata": {
                     # Ours win: the operator's watch rests on them.
-                    "labels": {**spec.execution.pod_labels, **labels(fact)},
+                    "labels": {**spec.execution.pod_labels, **labels(fact, mode)},
                     "annotations": {**spec.execution.pod_annotations, names.ANNOTATION_OWNER: fact.name},
                 },
                 "spec": _pod_spec(spec, settings, name, shards),

@@ -65,8 +65,17 @@ def _affected_by_migration(cache: Cache, old: MigrationFact | None, new: Migrati
         line = Line(fact.namespace, fact.line)
         keys += [schema_version_key(each.namespace, each.name) for each in cache.consumers(line)]
         keys += [schema_version_key(each.namespace, each.name) for each in cache.dependents(line)]
+        keys += [
+            schema_version_key(each.namespace, each.name)
+            for need in fact.requires
+            for each in cache.consumers(Line(fact.namespace, need.line))
+        ]
         keys += [migration_key(each.namespace, each.name) for each in cache.twins(fact)]
     return list(dict.fromkeys(keys))
+
+
+def _is_above(migration: MigrationFact, of: SchemaVersionFact) -> bool:
+    return migration.version is not None and of.version is not None and of.version < migration.version
 
 
 def affected_by_schema_version(cache: Cache, old: SchemaVersionFact | None, new: SchemaVersionFact | None) -> list[Key]:
@@ -78,9 +87,15 @@ def affected_by_schema_version(cache: Cache, old: SchemaVersionFact | None, new:
     was, now = (None if each is None else (each.uid, each.status.version) for each in (old, new))
     keys: list[Key] = []
     if was != now:
-        keys += [schema_version_key(each.namespace, each.name) for each in cache.dependents(line)]
-    if new is not None and (old is None or old.status.settled != new.status.settled):
-        keys += [migration_key(each.namespace, each.name) for each in cache.members(line) if not each.applied]
+        # Who waits for it to go up, and who waits for it to go down.
+        others = [*cache.dependents(line), *cache.providers(line)]
+        keys += [schema_version_key(each.namespace, each.name) for each in others]
+    if new is not None and (old is None or was != now or old.status.settled != new.status.settled):
+        keys += [
+            migration_key(each.namespace, each.name)
+            for each in cache.members(line)
+            if not each.applied or _is_above(each, new)
+        ]
     return [
         key for key in dict.fromkeys(keys) if key.name != Name(fact.namespace, fact.name) or key.kind == "Migration"
     ]

@@ -15,7 +15,12 @@ RECONCILE_SECONDS = Histogram(
 REQUESTS = Counter(
     "lockstep_api_requests_total", "Requests to the API server.", ["method", "resource", "status"], registry=REGISTRY
 )
-RUNS = Counter("lockstep_runs_total", "Runs that ended.", ["outcome", "reason"], registry=REGISTRY)
+RUNS = Counter(
+    "lockstep_runs_total",
+    "Runs, plans and looks for drift (mode) that ended.",
+    ["mode", "outcome", "reason"],
+    registry=REGISTRY,
+)
 RUN_SECONDS = Histogram(
     "lockstep_run_seconds",
     "Time from a Job's start to its result on the status, as far as this process saw both.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lockstep.api.fields import milliseconds
 from lockstep.api.migration import MigrationSpec
 from lockstep.api.schemaversion import SchemaVersionSpec
+from lockstep.controller.decide import repair
 from lockstep.controller.facts import MigrationFact, SchemaVersionFact
 from lockstep.controller.inputs import tag
 from lockstep.controller.snapshot import Member
@@ -59,6 +60,8 @@ def _migration(each: Texts) -> wire.OrderedMigration:
         transaction=spec.transaction,
         irreversible=spec.irreversible,
         lock_timeout_ms=_limit(spec.lock_timeout),
+        requires=tuple((need.line, need.version) for need in spec.requires),
+        adopts=tuple(spec.adopts),
         up=each.up,
         down=each.down,
     )
@@ -85,10 +88,18 @@ def _database(spec: SchemaVersionSpec) -> wire.DatabaseOrder:
     )
 
 
+def _repair(fact: SchemaVersionFact) -> wire.RepairOrder | None:
+    act = repair.pending(fact)
+    if act is None:
+        return None
+    return wire.RepairOrder(act.token, act.action, act.version, act.confirm, act.note)
+
+
 def make_order(
     fact: SchemaVersionFact,
     spec: SchemaVersionSpec,
     *,
+    mode: wire.Mode,
     job: str,
     attempt: int,
     target: Version,
@@ -109,7 +120,18 @@ def make_order(
         known_ledger=ledger.uuid if ledger else None,
         known_sequence=ledger.sequence if ledger else 0,
         known_hash=ledger.hash if ledger else None,
-        out_of_order=spec.out_of_order,
+        mode=mode,
+        policy=wire.Policy(
+            out_of_order=spec.out_of_order,
+            rollback=spec.rollback,
+            approval=spec.approval,
+            approved_plans=tuple(spec.approved_plans),
+        ),
+        baseline=spec.baseline,
+        adopt=wire.AdoptOrder(spec.adopt.history, spec.adopt.table) if spec.adopt is not None else None,
+        drift=wire.DriftOrder(spec.drift, tuple(spec.drift_options.include), tuple(spec.drift_options.ignore)),
+        # Plans and looks for drift write nothing.
+        repair=_repair(fact) if mode is wire.Mode.RUN else None,
         limits=wire.Limits(
             lock_timeout_ms=milliseconds(spec.execution.lock_timeout),
             statement_timeout_ms=_limit(spec.execution.statement_timeout),

@@ -6,7 +6,7 @@ from enum import Enum
 
 from lockstep.api.reasons import Reason
 from lockstep.controller.facts import JobFact, PodFact
-from lockstep.planning.wire import Result, decode_result
+from lockstep.planning.result import Result, decode_result
 
 
 class Phase(Enum):

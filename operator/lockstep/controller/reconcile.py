@@ -12,6 +12,7 @@ from lockstep.controller import metrics
 from lockstep.controller.cache import Cache, Line
 from lockstep.controller.clock import Clock
 from lockstep.controller.decide import migration, schemaversion
+from lockstep.controller.decide.state import Decision
 from lockstep.controller.events import About, Announcer
 from lockstep.controller.facts import (
     MigrationFact,
@@ -80,6 +81,7 @@ class Reconciler:
             s = await self.gatherer.schema_version(key, rejected)
             if s is None:
                 self.memory.forget(key)
+                self.memory.forget("check", key)
                 return
             decision = schemaversion.decide(s)
             if decision.start is not None:
@@ -94,7 +96,7 @@ class Reconciler:
                 return
         self.queue.add_after(key, 0.5)
 
-    async def _carry_out(self, key: Key, s: SchemaVersionSnapshot, decision: schemaversion.Decision) -> bool:
+    async def _carry_out(self, key: Key, s: SchemaVersionSnapshot, decision: Decision) -> bool:
         """Do what was decided; False if the resource has moved on."""
         fact = self.cache.schema_versions.get(key.name, s.fact)
         if decision.stop is not None:
@@ -114,7 +116,7 @@ class Reconciler:
                     job=decision.status.run.job if decision.status.run else None,
                 )
                 self._count(key, s, decision)
-        self._remember(key, decision.reason, s.fact.generation)
+        self._remember(key, decision.reason, s.fact.generation, busy=bool(s.runs))
         if decision.announce:
             about = About(names.SCHEMA_VERSION, fact.namespace, fact.name, fact.uid)
             await self.announcer.post(about, decision.reason, decision.message)
@@ -124,21 +126,27 @@ class Reconciler:
             self.queue.add_after(key, decision.again)
         return True
 
-    def _remember(self, key: Key, reason: Reason, generation: int) -> None:
+    def _remember(self, key: Key, reason: Reason, generation: int, *, busy: bool = False) -> None:
         """Keep since when it waits; another spec starts anew."""
         if reason.severity is Severity.WAITING:
             self.memory.seconds(key, "waiting", generation)
-        elif reason.severity is Severity.OK:
+        elif reason.severity is Severity.OK and not busy:
             self.memory.forget(key)
         elif reason is not Reason.SETTLING:
             self.memory.forget(key, "waiting")
 
-    def _count(self, key: Key, s: SchemaVersionSnapshot, decision: schemaversion.Decision) -> None:
-        run = decision.status.run if decision.status is not None else None
-        before = s.before.run
+    def _count(self, key: Key, s: SchemaVersionSnapshot, decision: Decision) -> None:
+        """Count what ended: runs, plans and looks for drift."""
+        made = decision.status
+        if made is None:
+            return
+        looks = made.drift.checks if made.drift is not None else 0
+        if looks > (s.before.drift.checks if s.before.drift is not None else 0):
+            metrics.RUNS.labels("check", "Retryable" if made.drift and made.drift.error else "Done", "").inc()
+        run, before = made.run, s.before.run
         if run is None or run.outcome == "Running" or (before is not None and run.finished_at == before.finished_at):
             return
-        metrics.RUNS.labels(run.outcome, run.reason or "").inc()
+        metrics.RUNS.labels(run.mode.lower(), run.outcome, run.reason or "").inc()
         if self.memory.known(key, "run", run.job):
             metrics.RUN_SECONDS.observe(self.memory.seconds(key, "run", run.job))
             self.memory.forget(key, "run")

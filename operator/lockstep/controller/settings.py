@@ -47,6 +47,8 @@ class Settings:
     """LOCKSTEP_BACKOFF_SECONDS: the wait after the first failed attempt; it doubles."""
     backoff_max_seconds: float = 300.0
     """LOCKSTEP_BACKOFF_MAX_SECONDS: the longest such wait."""
+    drift_floor_seconds: float = 60.0
+    """LOCKSTEP_DRIFT_FLOOR_SECONDS: the shortest pause of spec.driftCheck; for tests."""
     http_port: int = 8080
     """LOCKSTEP_HTTP_PORT: /healthz, /readyz, /metrics; 0: none."""
     log_level: str = "INFO"
@@ -110,6 +112,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         workers=int(_number(environ, "LOCKSTEP_WORKERS", 8, 1)),
         backoff_seconds=_number(environ, "LOCKSTEP_BACKOFF_SECONDS", 5, 0.1),
         backoff_max_seconds=_number(environ, "LOCKSTEP_BACKOFF_MAX_SECONDS", 300, 0.1),
+        drift_floor_seconds=_number(environ, "LOCKSTEP_DRIFT_FLOOR_SECONDS", 60, 0.1),
         http_port=int(_number(environ, "LOCKSTEP_HTTP_PORT", 8080, 0)),
         log_level=environ.get("LOCKSTEP_LOG_LEVEL", "").strip().upper() or "INFO",
         job_ttl_seconds=int(_number(environ, "LOCKSTEP_JOB_TTL_SECONDS", 600, 0)),

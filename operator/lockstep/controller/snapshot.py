@@ -9,7 +9,7 @@ from lockstep.api.schemaversion import SchemaVersionStatus
 from lockstep.controller.facts import JobFact, MigrationFact, SchemaVersionFact, Source
 from lockstep.controller.pods import Verdict
 from lockstep.planning.digest import SetMember
-from lockstep.planning.wire import Progress
+from lockstep.planning.result import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class Member:
     down: str
     problem: Reason | None = None
     message: str = ""
+
+    @property
+    def readable(self) -> bool:
+        """Whether all its texts are known."""
+        return self.up is not None and self.problem is None
 
     def as_set_member(self) -> SetMember:
         """Return what the digest needs; the up text must have been read."""
@@ -84,6 +89,8 @@ class Limits:
     settle: float = 1.0
     backoff: float = 5.0
     backoff_max: float = 300.0
+    drift_floor: float = 60.0
+    """The shortest pause between two looks for drift."""
     image: str = ""
     """The image of the runs' pods."""
 
@@ -114,6 +121,12 @@ class SchemaVersionSnapshot:
     """The status on the API server, once `fact` holds one that goes further."""
     rejected: tuple[Reason, str] | None = None
     """Why the API server has just refused the Job of a run."""
+    holder_left: bool = False
+    """Whether the pod whose session spec.repair shall end is (by a live read) still there."""
+    since_check: float = 0.0
+    """Seconds since this process knows of the last look for drift."""
+    checked_here: bool = False
+    """Whether that look ended under the eyes of this process."""
     limits: Limits = Limits()
 
     @property

@@ -10,7 +10,10 @@ from lockstep.api import names
 from lockstep.api.migration import MigrationSpec
 from lockstep.api.reasons import Reason
 from lockstep.controller.cache import Cache, Line, Name
-from lockstep.controller.decide.schemaversion import Start, decide
+from lockstep.controller.decide import repair
+from lockstep.controller.decide.rollback import undone
+from lockstep.controller.decide.schemaversion import decide
+from lockstep.controller.decide.state import Start
 from lockstep.controller.facts import (
     JobFact,
     MigrationFact,
@@ -43,7 +46,7 @@ from lockstep.controller.snapshot import Member, SchemaVersionSnapshot
 from lockstep.controller.sources import SourceError, Sources
 from lockstep.planning.checksum import ABSENT, checksum
 from lockstep.planning.version import Version
-from lockstep.planning.wire import pack
+from lockstep.planning.wire import Mode, pack
 
 log = structlog.get_logger("lockstep.run")
 FOREIGN_SECONDS = 10.0
@@ -60,6 +63,14 @@ class RejectedError(Exception):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def _known(fact: SchemaVersionFact) -> frozenset[bytes]:
+    """Return the tags of the Migrations whose texts a run need not be given.
+
+    None while a person's act is to be done: it may be that the database does not have what the status says.
+    """
+    return unpack_tags(fact.status.settled) if repair.pending(fact) is None else frozenset()
 
 
 @dataclass
@@ -85,11 +96,13 @@ class Starter:
         s = await self.gatherer.schema_version(key)
         if s is None or decide(s).start != wanted or s.fact.spec is None:
             raise OutdatedError
-        texts = await self._texts(s, wanted.target, specs)
+        # A look for drift needs no set.
+        texts = [] if wanted.mode is Mode.CHECK else await self._texts(s, wanted.target, specs)
         order = make_order(
             s.fact,
             s.fact.spec,
-            job=job_name(s.fact, wanted.input, wanted.attempt),
+            mode=wanted.mode,
+            job=job_name(s.fact, wanted.input, wanted.attempt, wanted.mode),
             attempt=wanted.attempt,
             target=wanted.target,
             texts=texts,
@@ -104,6 +117,7 @@ class Starter:
             attempt=wanted.attempt,
             target=wanted.target,
             shards=len(shards),
+            mode=wanted.mode,
         )
         body["metadata"]["annotations"][names.ANNOTATION_BUNDLE] = hashlib.sha256(b"".join(shards)).hexdigest()
         try:
@@ -115,11 +129,13 @@ class Starter:
         except (ForbiddenError, InvalidError) as error:
             reason, message = rejection(error.message)
             raise RejectedError(reason, message) from error
-        self.gatherer.memory.seconds(key, "run", job.name)
+        if wanted.mode is Mode.RUN:
+            self.gatherer.memory.seconds(key, "run", job.name)
         log.info(
             "run started" if made else "run adopted",
             key=str(key),
             job=job.name,
+            mode=wanted.mode.value,
             attempt=wanted.attempt,
             target=wanted.target.text,
         )
@@ -133,7 +149,7 @@ class Starter:
             raise OutdatedError from None
         self.cache.put(fact)
         line = Line(fact.namespace, fact.line)
-        settled = unpack_tags(fact.status.settled)
+        settled = _known(fact)
         specs: dict[str, Object] = {}
         selector = f"spec.schema={fact.line}"
         live: set[Name] = set()
@@ -154,18 +170,18 @@ class Starter:
 
     async def _texts(self, s: SchemaVersionSnapshot, target: Version, specs: dict[str, Object]) -> list[Texts]:
         texts = []
-        settled = unpack_tags(s.fact.status.settled)
-        for member in s.members:
-            version = member.fact.version
-            if member.up is None or (version is not None and version > target):
-                continue
+        settled = _known(s.fact)
+        given = [m for m in s.members if m.up is not None and (m.fact.version is None or m.fact.version <= target)]
+        downs = undone(s, target)
+        for member in (*given, *downs):
             raw: dict[str, Any] | None = specs.get(member.fact.name)
             if raw is None:
                 raise OutdatedError
-            wanted = not is_settled(member.fact, member.up, member.down, settled)
+            wanted = not is_settled(member.fact, member.up or "", member.down, settled)
             # What is missing here was let go above.
             spec = MigrationSpec.model_validate(raw)
-            up = await self._text(s, member, spec.up, up=True) if wanted else None
+            # What is to be undone has run.
+            up = await self._text(s, member, spec.up, up=True) if wanted and member not in downs else None
             down = await self._text(s, member, spec.down, up=False) if wanted else None
             texts.append(Texts(member, spec, up, down))
         return texts

@@ -31,8 +31,10 @@ def kstatus(reason: Reason, message: str, *, overdue: bool = False) -> list[Wish
         overdue: whether something that may pass by itself has lasted longer than its progress deadline.
     """
     if reason.severity is Severity.OK:
-        # Suspended work is neither ready nor under way: no Reconciling, or --wait would call it progress.
-        return [Wish("Ready", "False" if reason is Reason.SUSPENDED else "True", reason, message)]
+        return [Wish("Ready", "True", reason, message)]
+    if reason.severity is Severity.PAUSED:
+        # It is somebody's turn: neither ready nor under way, or --wait would call it progress.
+        return [Wish("Ready", "False", reason, message)]
     stalled = reason.severity in (Severity.PERMANENT, Severity.PERSON) or (
         reason.severity is Severity.WAITING and overdue
     )

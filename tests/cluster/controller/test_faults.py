@@ -13,8 +13,8 @@ import pytest
 from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import checksum
 from lockstep.planning.digest import SetMember, set_digest
+from lockstep.planning.result import Progress, Result
 from lockstep.planning.version import Version
-from lockstep.planning.wire import Progress, Result
 from servers.controlplane import ControlPlane, RefusedError
 from servers.operator import Operator
 from servers.proxy import Proxy

@@ -14,7 +14,7 @@ from lockstep.controller.facts import SchemaVersionFact, schema_version_fact
 from lockstep.controller.inputs import RunInput
 from lockstep.controller.snapshot import Limits, LineView, Member, SchemaVersionSnapshot
 from lockstep.planning.digest import set_digest
-from lockstep.planning.wire import ErrorDetail, LedgerMark, Progress, Result, StepDone
+from lockstep.planning.result import ErrorDetail, LedgerMark, Progress, Result, StepDone
 from support.controller import (
     a_job,
     a_member,
@@ -36,6 +36,7 @@ FAILED = Result(
     Reason.STATEMENT_FAILED,
     'relation "x" does not exist',
     version="1",
+    applied=1,
     error=ErrorDetail("2", 3, 7, "42P01"),
     steps=(StepDone("one", "1", "up", 5, "2026-07-01T11:59:30Z"),),
 )
@@ -121,29 +122,14 @@ def stopped_by_target() -> SchemaVersionSnapshot:
     return replace(s, fact=fresh(version="1"))
 
 
-def not_yet(field: str, value: object) -> SchemaVersionSnapshot:
-    return snapshot(fresh(**{field: value}), ONE)
+def not_there(**spec: Any) -> SchemaVersionFact:
+    """Return a SchemaVersion that is known to be at base, and asks for a version that is not there."""
+    return a_schema_version(status={"observedGeneration": 1, "version": "base"}, version="3", **spec)
 
 
 CASES = [
     # The spec.
     Case("invalid", lambda: snapshot(fresh(version="x")), Reason.INVALID_SPEC, "Failed", "spec.version"),
-    *[
-        Case(
-            f"not yet: {field}",
-            partial(not_yet, field, value),
-            Reason.NOT_SUPPORTED_YET,
-            "Failed",
-            field,
-        )
-        for field, value in {
-            "approval": "Manual",
-            "adopt": {"history": "flyway"},
-            "baseline": "1",
-            "drift": "Block",
-            "driftCheck": "1h",
-        }.items()
-    ],
     Case(
         "another engine",
         lambda: snapshot(fresh(database={"secretRef": {"name": "d"}, "engine": "mysql"}), ONE),
@@ -166,7 +152,7 @@ CASES = [
     ),
     Case(
         "target missing for long",
-        lambda: snapshot(after(snapshot(fresh(version="3"), ONE)), ONE, waited=121.0),
+        lambda: snapshot(after(snapshot(not_there(), ONE)), ONE, waited=121.0),
         Reason.TARGET_NOT_FOUND,
         "Failed",
     ),
@@ -292,7 +278,9 @@ CASES = [
     ),
     Case(
         "invalid while running",
-        lambda: replace(under_way({"state": RUNNING}), fact=fresh(approval="Manual")),
+        lambda: replace(
+            under_way({"state": RUNNING}), fact=fresh(database={"secretRef": {"name": "d"}, "engine": "mysql"})
+        ),
         Reason.NOT_SUPPORTED_YET,
         "Failed",
         "still runs",
@@ -446,23 +434,17 @@ CASES = [
         starts=True,
     ),
     Case(
-        "a lower target",
-        lambda: snapshot(replace(up_to_date(), spec=fresh(version="1").spec), ONE, TWO),
-        Reason.NOT_SUPPORTED_YET,
-        "Failed",
-        "above the target",
-    ),
-    Case(
         "suspended, nothing to do",
         lambda: snapshot(replace(up_to_date(), spec=fresh(suspend=True).spec), ONE, TWO),
         Reason.UP_TO_DATE,
         "Current",
+        "spec.suspend is true",
     ),
     Case("suspended", lambda: snapshot(fresh(suspend=True), ONE), Reason.SUSPENDED, "InProgress"),
     Case(
         "suspended and invalid",
-        lambda: snapshot(fresh(suspend=True, approval="Manual"), ONE),
-        Reason.NOT_SUPPORTED_YET,
+        lambda: snapshot(fresh(suspend=True, version="x"), ONE),
+        Reason.INVALID_SPEC,
         "Failed",
     ),
 ]
@@ -629,7 +611,7 @@ def test_the_next_attempt_gets_a_name_of_its_own() -> None:
 
 def test_an_overdue_wait_stays_so_in_another_process() -> None:
     """A new leader has not waited itself, and does not believe the old one's times."""
-    s = snapshot(fresh(version="3"), ONE, waited=121.0)
+    s = snapshot(not_there(), ONE, waited=121.0)
     fact = after(replace(s, fact=after(replace(s, waited=0.0))))
     stalled = decide(snapshot(fact, ONE, waited=0.0))
     assert kstatus(1, written(s, stalled)) == "Failed"

@@ -20,6 +20,7 @@ from lockstep.controller.snapshot import LineView
 from lockstep.controller.status import Wish, conditions, merge_patch
 from lockstep.planning.digest import SetMember
 from lockstep.planning.version import Version
+from lockstep.planning.wire import Mode
 from support.controller import a_job, a_migration, a_schema_version, apply_merge_patch
 
 SPEC = SchemaVersionSpec.model_validate({"database": {"secretRef": {"name": "db"}}})
@@ -61,10 +62,20 @@ def members(*texts: str) -> list[SetMember]:
 def test_what_changes_the_input_and_what_does_not() -> None:
     def of(spec: dict[str, Any] | None = None, retry: str | None = None, target: str = "2", *texts: str) -> RunInput:
         made = SchemaVersionSpec.model_validate({"database": {"secretRef": {"name": "db"}}, **(spec or {})})
-        return run_input("orders", Version.parse(target), made, retry, members(*(texts or ("a", "b"))))
+        return run_input("orders", Version.parse(target), made, members(*(texts or ("a", "b"))), retry=retry)
 
     base = of()
-    assert of({"progressDeadline": "1h", "suspend": True, "rollback": "Allow", "approvedPlans": []}) == base
+    # Approving a plan, or asking for looks for drift, is no other work.
+    more = {"suspend": True, "approvedPlans": ["sha256:" + "0" * 64], "driftCheck": "1h"}
+    assert of({"progressDeadline": "1h", **more}) == base
+    # Another policy is a reason to plan anew, but not to run where nothing is to do.
+    for policy in ({"rollback": "Allow"}, {"approval": "Manual"}, {"baseline": "1"}, {"adopt": {"history": "goose"}}):
+        other = of(policy)
+        assert (other.base, other.members) == (base.base, base.members)
+        assert not other.same_work(base)
+    for quiet in ({"drift": "Block"}, {"driftOptions": {"ignore": ["x"]}}, {"execution": {"deadline": "2h"}}):
+        assert of(quiet) != base
+        assert of(quiet).same_work(base)
     assert of(target="2.0") == base
     for other in (
         of({"database": {"secretRef": {"name": "other"}}}),
@@ -79,6 +90,10 @@ def test_what_changes_the_input_and_what_does_not() -> None:
     assert limits != base
     assert limits.same_work(base)
     assert RunInput.parse(str(base)) == base
+    # As the version before wrote it.
+    old = RunInput.parse(f"{base.base}-{base.members}-{base.execution}")
+    assert old.same_work(base)
+    assert base.same_work(old)
     assert not RunInput.parse(None).same_work(base)
     assert len(str(base)) <= 64
     assert tag(members("a")[0]) != tag(members("b")[0])
@@ -133,13 +148,16 @@ def test_a_long_line_is_no_deep_recursion() -> None:
 @pytest.mark.parametrize("name", ["orders", "a" * 253, "with.dots." * 20 + "x", "x" * 45 + ".y"])
 def test_names_of_jobs_fit_and_tell_apart(name: str) -> None:
     fact = a_schema_version(name)
-    first, second = (RunInput(base, "m", "e") for base in ("1", "2"))
+    first, second = (RunInput(base, "m", "p", "e") for base in ("1", "2"))
     found = jobs.job_name(fact, first, 1)
     assert len(found) <= 57
     assert "." not in found
     assert not found.startswith("-")
     assert found == jobs.job_name(fact, first, 1)
-    assert len({found, jobs.job_name(fact, second, 1), jobs.job_name(fact, first, 2)}) == 3
+    others = [jobs.job_name(fact, second, 1), jobs.job_name(fact, first, 2)]
+    others += [jobs.job_name(fact, first, 1, mode) for mode in (Mode.PLAN, Mode.CHECK)]
+    assert len({found, *others}) == 5
+    assert all(len(each) <= 57 for each in others)
     assert len(jobs.label_value(name)) <= 63
 
 
@@ -150,7 +168,7 @@ def job(**execution: Any) -> dict[str, Any]:
         fact,
         fact.spec,
         SETTINGS,
-        run_input=RunInput("b", "m", "e"),
+        run_input=RunInput("b", "m", "p", "e"),
         attempt=3,
         target=Version.parse("0002"),
         shards=2,

@@ -32,6 +32,7 @@ from lockstep.controller.snapshot import Limits
 from lockstep.controller.sources import Sources
 from lockstep.controller.start import FOREIGN_SECONDS, OutdatedError, RejectedError, Starter
 from lockstep.planning import wire
+from lockstep.planning.result import Result
 from support.controller import FakeClock, a_member, a_pod, apply_merge_patch, ended, migration, schema_version
 
 KEY = schema_version_key("ns", "orders")
@@ -367,7 +368,7 @@ async def test_a_run_from_start_to_its_result() -> None:
     name = status["run"]["job"]
     assert world.api.objects["jobs", name]["metadata"]["annotations"][names.ANNOTATION_ATTEMPT] == "1"
     job = world.cache.jobs[Name("ns", name)]
-    done = wire.Result(Reason.UP_TO_DATE, "there", "2", applied=2)
+    done = Result(Reason.UP_TO_DATE, "there", "2", applied=2)
     world.cache.put(replace(a_pod("p", job, ended(done)), job_uid=job.uid))
     await world.reconciler.work(KEY)
     status = world.api.objects["schemaversions", "orders"]["status"]

@@ -1,20 +1,23 @@
 """What the end of a run means for the status."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
 from lockstep.api.reasons import Reason, Severity
 from lockstep.api.schemaversion import HistoryEntry, Ledger, Lock, Pending, Run, SchemaVersionStatus
 from lockstep.controller.clock import rfc3339
-from lockstep.controller.facts import read_version
+from lockstep.controller.decide import approval, drift, repair
+from lockstep.controller.decide.rollback import input_members
+from lockstep.controller.facts import JobFact, read_version
 from lockstep.controller.inputs import RunInput, pack_tags, run_input, tag, unpack_tags
 from lockstep.controller.pods import Phase
 from lockstep.controller.snapshot import Limits, Member, RunView, SchemaVersionSnapshot
 from lockstep.controller.status import clip
+from lockstep.planning.result import ErrorDetail, Outcome, Result, StepDone
 from lockstep.planning.version import BASE, Version
-from lockstep.planning.wire import ErrorDetail, Outcome, Result
+from lockstep.planning.wire import Mode
 
 HISTORY: int = 20
 """Steps that the status remembers."""
@@ -26,13 +29,36 @@ _OUTCOMES: dict[Outcome, Literal["Done", "Retryable", "Permanent", "Person"]] = 
 }
 LOST_RETRY = 1.0
 """Seconds before an attempt that was only taken away is made again."""
+_TAKEN = frozenset({"up", "repeat", "baseline", "adopt", "correct"})
+"""Steps after which the ledger has a Migration as it is."""
+
+
+def mode_word(job: JobFact) -> Literal["Run", "Plan"]:
+    """Return what the status says that a Job is for (looks for drift have a place of their own)."""
+    return "Plan" if job.mode is Mode.PLAN else "Run"
+
+
+def mode_of(run: Run) -> Mode:
+    """Return what the Job was for that the status speaks of."""
+    return Mode.PLAN if run.mode == "Plan" else Mode.RUN
+
+
+def reached_input(status: SchemaVersionStatus) -> str | None:
+    """Return the input of the last run, if it ended well; the making of a plan since then changes no database."""
+    run = status.run
+    if run is None or run.mode == "Plan":
+        return status.reached
+    return run.input if run.outcome == "Done" else None
 
 
 def is_recorded(status: SchemaVersionStatus, view: RunView) -> bool:
     """Tell whether the status already says how this run ended, or speaks of a later one."""
+    if view.job.mode is Mode.CHECK:
+        return drift.is_recorded(status, view)
     run = status.run
     if run is None:
-        return False
+        # A status that was wiped: what a Job said long ago is not all that the ledger knows.
+        return view.job.ttl is not None
     if run.job == view.job.name:
         return run.outcome != "Running"
     if run.started_at is None:
@@ -57,15 +83,16 @@ def absorb(status: SchemaVersionStatus, view: RunView, s: SchemaVersionSnapshot)
     said = view.verdict
     assert said.phase is Phase.ENDED  # noqa: S101 - the caller's duty
     reason = said.reason or Reason.RUNNER_FAILED
-    before = status.run
+    before, word = status.run, mode_word(view.job)
     same_input = before is not None and RunInput.parse(before.input).same_work(RunInput.parse(view.job.input))
-    failures = before.failures if before is not None and same_input else 0
+    failures = before.failures if before is not None and same_input and before.mode == word else 0
     outcome = _OUTCOMES[said.result.outcome] if said.result is not None else _without_result(reason)
-    if outcome == "Retryable" and said.counts:
+    if (outcome == "Retryable" and said.counts) or reason is Reason.APPROVAL_REQUIRED:
         failures += 1
     run = _with_retry(
         s,
         job=view.job.name,
+        mode=word,
         attempt=view.job.attempt,
         failures=0 if outcome == "Done" else failures,
         input=view.job.input,
@@ -76,6 +103,7 @@ def absorb(status: SchemaVersionStatus, view: RunView, s: SchemaVersionSnapshot)
     )
     changes: dict[str, object] = {
         "run": run,
+        "reached": reached_input(status) if view.job.mode is Mode.PLAN else None,
         "lock": None,
         "last_error": None if outcome == "Done" else clip(_error_line(said.result, said.message)),
     }
@@ -142,6 +170,13 @@ def _learnt(status: SchemaVersionStatus, view: RunView, result: Result, s: Schem
         learnt["ledger"] = Ledger(uuid=mark.uuid, sequence=mark.sequence, hash=mark.hash)
     if result.steps:
         learnt["history"] = _history(status.history, result)
+    if result.drift is not None:
+        learnt["drift"] = drift.seen(status.drift, result.drift, view.job.name, rfc3339(s.now))
+    wanted = s.fact.spec.repair if s.fact.spec is not None else None
+    if wanted is not None and result.repaired == wanted.token:
+        learnt["last_handled_repair"] = result.repaired
+    if result.plan is not None or (view.job.mode is Mode.PLAN and result.outcome is Outcome.DONE):
+        learnt["plan"] = approval.made_plan(result.plan, view.job.name, view.job.input)
     if result.reason is Reason.LOCK_HELD and result.holder:
         learnt["lock"] = Lock(holder=result.holder)
     current = now if now is not None else read_version(status.version)
@@ -153,11 +188,19 @@ def _learnt(status: SchemaVersionStatus, view: RunView, result: Result, s: Schem
 
 def _history(old: Sequence[HistoryEntry], result: Result) -> list[HistoryEntry]:
     new = [
-        HistoryEntry(version=step.version, name=step.name, direction=step.direction, at=step.at, milliseconds=step.ms)
+        HistoryEntry(
+            version=step.version,
+            name=step.name,
+            kind=step.kind,
+            direction=step.direction,
+            at=step.at,
+            milliseconds=step.ms,
+        )
         for step in result.steps
     ]
-    known = {(each.version, each.name, each.at) for each in old}
-    return [*old, *(each for each in new if (each.version, each.name, each.at) not in known)][-HISTORY:]
+    known = {(each.version, each.name, each.direction, each.at) for each in old}
+    fresh = [each for each in new if (each.version, each.name, each.direction, each.at) not in known]
+    return [*old, *fresh][-HISTORY:]
 
 
 def _settled(
@@ -165,28 +208,71 @@ def _settled(
 ) -> set[bytes]:
     """Return the tags of the Migrations that are proven to be applied as they are now.
 
-    After a run that ended well with the very set that is here now: all of that set. Otherwise what was settled before,
-    and what this run says it did, as long as the texts are those that it was given.
+    After a run that ended well with the very set that is here now: all of that set. Otherwise what was settled before
+    and is not above the version now, and what this run says it did, as long as the texts are those it was given.
     """
-    before = set(unpack_tags(status.settled))
-    spec = s.fact.spec
-    target = read_version(view.job.target)
+    spec, target = s.fact.spec, read_version(view.job.target)
+    before = unpack_tags(status.settled)
     if spec is None or target is None:
-        return before
-    given = [m for m in s.members if m.up is not None and (m.fact.version is None or m.fact.version <= target)]
-    now = run_input(s.fact.line, target, spec, s.fact.retry, [m.as_set_member() for m in given])
-    if now.members != RunInput.parse(view.job.input).members:
-        return before & {tag(m.as_set_member()) for m in s.members if m.up is not None}
-    if result.outcome is Outcome.DONE:
+        return set(before)
+    same = run_input(s.fact.line, target, spec, input_members(s, target)).members
+    given = _given(s, target) if same == RunInput.parse(view.job.input).members else []
+    if given and view.job.mode is Mode.RUN and result.outcome is Outcome.DONE:
         return {tag(m.as_set_member()) for m in given}
-    start = read_version(status.version) or BASE
-    done = {step.name for step in result.steps}
-    return before | {tag(m.as_set_member()) for m in given if _was_done(m, start, version, done)}
+    left = {
+        tag(m.as_set_member()): m
+        for m in s.members
+        if m.readable and (m.fact.version is None or version is None or m.fact.version <= version)
+    }
+    act = repair.pending(s.fact)
+    if act is not None and result.repaired == act.token:
+        # The act may have said that something is applied, or is not.
+        before = frozenset()
+    settled = set(before & left.keys()) | _gone_up(given, read_version(status.version), result)
+    return _after_steps(settled, given, left, result) - _unsure(left, status, target, result)
 
 
-def _was_done(member: Member, start: Version, end: Version | None, done: set[str]) -> bool:
-    if member.fact.name in done:
-        return True
-    version = member.fact.version
-    # Going up in order, everything between the versions before and after has run.
-    return version is not None and end is not None and start < version <= end
+def _given(s: SchemaVersionSnapshot, target: Version) -> list[Member]:
+    return [m for m in s.members if m.readable and (m.fact.version is None or m.fact.version <= target)]
+
+
+def _gone_up(given: Sequence[Member], known: Version | None, result: Result) -> set[bytes]:
+    """Return the tags of what a run has applied on its way up, in order: everything between the versions.
+
+    Where the version before was not known, only if all of them are this run's.
+    """
+    version = read_version(result.version)
+    if version is None:
+        return set()
+    upto = [m for m in given if m.fact.version is not None and m.fact.version <= version]
+    start = known or (BASE if result.applied >= len(upto) else version)
+    return {tag(m.as_set_member()) for m in upto if m.fact.version is not None and m.fact.version > start}
+
+
+def _own_steps(result: Result) -> Sequence[StepDone]:
+    """Return the steps that this run took, as many as had room; those of earlier runs come before."""
+    return result.steps[max(0, len(result.steps) - result.applied) :] if result.applied else ()
+
+
+def _after_steps(
+    settled: set[bytes], given: Sequence[Member], left: Mapping[bytes, Member], result: Result
+) -> set[bytes]:
+    """Return what is settled once a run has taken its steps."""
+    marks = {m.fact.name: tag(m.as_set_member()) for m in given}
+    for step in _own_steps(result):
+        if step.direction in _TAKEN and step.name in marks:
+            settled.add(marks[step.name])
+        elif step.direction == "down":
+            settled -= {mark for mark, m in left.items() if m.fact.name == step.name}
+    return settled
+
+
+def _unsure(left: Mapping[bytes, Member], status: SchemaVersionStatus, target: Version, result: Result) -> set[bytes]:
+    """Return the tags of what may have been undone, where not all downs had room in the result.
+
+    They go by the order of application, not of versions.
+    """
+    known = read_version(status.version)
+    if len(_own_steps(result)) >= result.applied or known is None or target >= known:
+        return set()
+    return {mark for mark, m in left.items() if m.fact.version is not None and m.fact.version > target}

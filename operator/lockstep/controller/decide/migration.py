@@ -6,7 +6,7 @@ from typing import Any, Final
 from lockstep.api.migration import MigrationStatus
 from lockstep.api.reasons import Reason, Severity
 from lockstep.controller.clock import rfc3339
-from lockstep.controller.facts import SchemaVersionFact
+from lockstep.controller.facts import MigrationFact, SchemaVersionFact
 from lockstep.controller.inputs import tag, unpack_tags
 from lockstep.controller.snapshot import Member, MigrationSnapshot
 from lockstep.controller.status import Wish, conditions, kstatus
@@ -37,24 +37,27 @@ def decide(s: MigrationSnapshot) -> MigrationDecision:
         return MigrationDecision(Reason.SUSPENDED, "it is being deleted", None)
     reason, message = judge(s)
     before = MigrationStatus.model_validate(fact.status or {})
-    applied_by = _applied_by(s.member, s.consumers)
-    # A latch: a database that went away, or a SchemaVersion that did, undoes nothing.
-    applied = before.applied or applied_by is not None
+    applied_by = _applied_by(s.member, s.consumers, before.applied_by)
+    # A latch: a database that went away, or a SchemaVersion that did, undoes nothing; a way down does.
+    applied = applied_by is not None or (before.applied and not _was_undone(fact, s.consumers, before.applied_by))
     by = f"SchemaVersion {applied_by} has applied it" if applied_by else "a SchemaVersion has applied it"
     overdue = s.waited >= PROGRESS_DEADLINE
     wishes = [
         *kstatus(reason, message, overdue=overdue),
         Wish("Applied", "True", Reason.APPLIED, _kept(before, by))
         if applied
-        else Wish("Applied", "False", Reason.NOT_APPLIED, "no SchemaVersion has applied it yet"),
+        else Wish("Applied", "False", Reason.NOT_APPLIED, "no SchemaVersion has it"),
     ]
     changes: dict[str, Any] = {
         "observed_generation": fact.generation,
         "applied": applied,
+        "applied_by": (applied_by or before.applied_by) if applied else None,
         "conditions": conditions(before.conditions, wishes, generation=fact.generation, now=rfc3339(s.now)),
     }
     # What was applied keeps its checksum: a text changed behind its back must show.
-    if s.member.up not in (None, ABSENT) and not (before.applied and before.checksum and not fact.repeatable):
+    if s.member.up not in (None, ABSENT) and not (
+        applied and before.applied and before.checksum and not fact.repeatable
+    ):
         changes["checksum"] = s.member.up
     status = before.model_copy(update=changes)
     ready = next((each for each in before.conditions if each.type == "Ready"), None)
@@ -101,12 +104,21 @@ def judge(s: MigrationSnapshot) -> tuple[Reason, str]:
     return Reason.VALID, "the Migration is valid"
 
 
-def _applied_by(member: Member, consumers: tuple[SchemaVersionFact, ...]) -> str | None:
-    """Return the name of a SchemaVersion that is proven to have applied these very texts."""
+def _was_undone(fact: MigrationFact, consumers: tuple[SchemaVersionFact, ...], by: str | None) -> bool:
+    """Tell whether it is proven that no SchemaVersion has a version any more.
+
+    All of the line have said theirs, it is below, and the one that had applied it is among them: a SchemaVersion that
+    was deleted has left its database as it is.
+    """
+    if fact.version is None or by not in {each.name for each in consumers}:
+        return False
+    return all(each.version is not None and each.version < fact.version for each in consumers)
+
+
+def _applied_by(member: Member, consumers: tuple[SchemaVersionFact, ...], known: str | None) -> str | None:
+    """Return the name of a SchemaVersion that is proven to have applied these very texts; the one known, if it has."""
     if member.up is None:
         return None
     mark = tag(member.as_set_member())
-    for each in consumers:
-        if mark in unpack_tags(each.status.settled):
-            return each.name
-    return None
+    found = [each.name for each in consumers if mark in unpack_tags(each.status.settled)]
+    return known if known in found else next(iter(found), None)

@@ -1,72 +1,27 @@
 """What to do about a SchemaVersion: its status, and at most one step of work."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lockstep.api.fields import milliseconds
 from lockstep.api.reasons import Reason, Severity
-from lockstep.api.schemaversion import Lock, Pending, Run, RunProgress, SchemaVersionStatus
+from lockstep.api.schemaversion import Pending, SchemaVersionStatus
 from lockstep.controller.clock import rfc3339
-from lockstep.controller.decide.absorb import absorb, absorb_lost, is_recorded, retry_delay
+from lockstep.controller.decide import approval, attempts, drift
+from lockstep.controller.decide.absorb import absorb, absorb_lost, is_recorded
+from lockstep.controller.decide.state import Decision, Start, State, reason_of
+from lockstep.controller.decide.under_way import WATCH_AGAIN, is_permanent, run_fields, under_way
 from lockstep.controller.decide.wanted import Blocked, Ready, Settled, Want, want
-from lockstep.controller.facts import JobFact, read_version
+from lockstep.controller.facts import JobFact
 from lockstep.controller.inputs import RunInput
 from lockstep.controller.pods import Phase
 from lockstep.controller.snapshot import Member, RunView, SchemaVersionSnapshot
-from lockstep.controller.status import Wish, clip, conditions, kstatus
-from lockstep.planning.version import BASE, Version
-from lockstep.planning.wire import Progress
+from lockstep.controller.status import conditions, kstatus
+from lockstep.planning.version import BASE
+from lockstep.planning.wire import Mode
 
 NAMES_PENDING = 10
-WATCH_AGAIN = 5.0
-"""Seconds after which a run under way is looked at again: its log, and what holds up its pod."""
-WATCH_AGAIN_MAX = 60.0
-"""The same for a run that takes hours: a status is not a log."""
-PENDING_AGAIN = 2.0
-"""The same while it has no pod: what the Job controller cannot make shows in events only."""
-_HOLDS_LOCK = frozenset({"Planning", "Running", "WaitingForRetry"})
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Make (or finish making) the Job of a run."""
-
-    input: RunInput
-    attempt: int
-    target: Version
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do, in this order: stop, start, write the status, retire."""
-
-    reason: Reason
-    message: str
-    status: SchemaVersionStatus | None
-    """The status as it shall be; None: leave it."""
-    stop: JobFact | None = None
-    """A Job to delete; its pod ends at a boundary."""
-    start: Start | None = None
-    retire: tuple[JobFact, ...] = ()
-    """Jobs whose result is on the status (once it is written): they may go after their TTL."""
-    again: float | None = None
-    """Seconds after which to look again at the latest."""
-    announce: bool = False
-    """Whether the reason is news, worth an event."""
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """How things stand: the parts that conditions are made of."""
-
-    reason: Reason
-    message: str
-    again: float | None = None
-    stop: JobFact | None = None
-    """A Job to delete."""
-    start: Start | None = None
-    quiet: bool = False
-    """Whether it is too short-lived to be written."""
+SUSPENDED = "; spec.suspend is true: no new run starts"
 
 
 def decide(s: SchemaVersionSnapshot) -> Decision:
@@ -78,10 +33,22 @@ def decide(s: SchemaVersionSnapshot) -> Decision:
         s = replace(s, waited=0.0)
     status, s = _absorb_ended(s)
     wanted = want(s)
+    status = _current(status, wanted, s)
     active = _active(status, s)
-    state = _state(status, wanted, active, s)
+    check = next((view for view in s.runs if _is_check(view) and _is_open(view)), None)
+    state = _state(status, wanted, active, check, s)
+    if isinstance(wanted, Settled) and (held := _held_up(check, s)) is not None:
+        status = drift.noted(status, *held)
     state = _overdue_again(state, status, s)
     return _decision(state, status, wanted, active, s)
+
+
+def _is_check(view: RunView) -> bool:
+    return view.job.mode is Mode.CHECK
+
+
+def _is_open(view: RunView) -> bool:
+    return view.verdict.phase is not Phase.ENDED
 
 
 def _absorb_ended(s: SchemaVersionSnapshot) -> tuple[SchemaVersionStatus, SchemaVersionSnapshot]:
@@ -89,7 +56,12 @@ def _absorb_ended(s: SchemaVersionSnapshot) -> tuple[SchemaVersionStatus, Schema
     status = s.fact.status
     s = replace(s, written=status)
     for view in s.runs:
-        if view.verdict.phase is Phase.ENDED and not is_recorded(status, view):
+        if _is_open(view) or is_recorded(status, view):
+            continue
+        if _is_check(view):
+            status = drift.absorb_check(status, view, s)
+            s = replace(s, fact=replace(s.fact, status=status))
+        else:
             status = absorb(status, view, s)
             s = replace(s, fact=replace(s.fact, status=status), since_failure=0.0)
     run = status.run
@@ -99,167 +71,108 @@ def _absorb_ended(s: SchemaVersionSnapshot) -> tuple[SchemaVersionStatus, Schema
     return status, s
 
 
+def _current(status: SchemaVersionStatus, wanted: Want, s: SchemaVersionSnapshot) -> SchemaVersionStatus:
+    """Return the status without what another set, target or policy has made void."""
+    changes: dict[str, Any] = {}
+    if not isinstance(wanted, Blocked) and status.plan is not None:
+        changes["plan"] = approval.current(status.plan, wanted.input)
+    if s.fact.spec is not None and s.fact.spec.drift == "Ignore":
+        changes["drift"] = None
+    return status.model_copy(update=changes)
+
+
 def _active(status: SchemaVersionStatus, s: SchemaVersionSnapshot) -> RunView | None:
-    """Return the run that is under way."""
+    """Return the run, or the making of a plan, that is under way."""
     run = status.run
     over = run.job if run is not None and run.outcome != "Running" else None
-    views = [view for view in s.runs if view.verdict.phase is not Phase.ENDED and view.job.name != over]
+    views = [view for view in s.runs if not _is_check(view) and _is_open(view) and view.job.name != over]
     return views[-1] if views else None
 
 
-def _state(status: SchemaVersionStatus, wanted: Want, active: RunView | None, s: SchemaVersionSnapshot) -> _State:
+def _held_up(check: RunView | None, s: SchemaVersionSnapshot) -> tuple[Reason, str] | None:
+    """Return why a look for drift does not get on."""
+    if check is not None:
+        return None if check.verdict.reason is None else (check.verdict.reason, check.verdict.message)
+    return s.rejected
+
+
+def _state(
+    status: SchemaVersionStatus,
+    wanted: Want,
+    active: RunView | None,
+    check: RunView | None,
+    s: SchemaVersionSnapshot,
+) -> State:
     if active is not None and not (active.job.suspended and not active.job.deleting):
-        return _under_way(status, wanted, active, s)
+        return under_way(status, wanted, active, s)
     unfinished = active.job if active is not None else None
     match wanted:
-        case Settled(target=target):
-            at = "an empty line" if target == BASE else f"version {s.fact.status.version}"
-            return _State(Reason.UP_TO_DATE, f"the database is at {at}", stop=unfinished)
-        case _ if s.fact.spec is not None and s.fact.spec.suspend and not _is_permanent(wanted):
-            return _State(Reason.SUSPENDED, "spec.suspend is true and there is something to do")
+        case Settled():
+            return _settled(status, wanted, unfinished, check, s)
+        case _ if s.fact.spec is not None and s.fact.spec.suspend and not is_permanent(wanted):
+            return State(Reason.SUSPENDED, "spec.suspend is true and there is something to do")
         case Blocked(reason=reason, message=message, again=again):
             if reason is Reason.WAITING_FOR_MIGRATIONS and (rest := s.limits.settle - s.quiet) > 0:
                 # A set that is just arriving is not waited for yet.
-                return _State(reason, message, min(rest, again or rest), quiet=True)
-            return _State(reason, message, again, quiet=reason is Reason.SETTLING)
+                return State(reason, message, min(rest, again or rest), quiet=True)
+            return State(reason, message, again, quiet=reason is Reason.SETTLING)
         case Ready():
-            return _run(status, wanted, unfinished, s)
+            return _towards(status, wanted, unfinished, check, s)
 
 
-def _is_permanent(wanted: Want) -> bool:
-    return isinstance(wanted, Blocked) and wanted.reason.severity in (Severity.PERMANENT, Severity.PERSON)
+def _towards(
+    status: SchemaVersionStatus,
+    wanted: Ready,
+    unfinished: JobFact | None,
+    check: RunView | None,
+    s: SchemaVersionSnapshot,
+) -> State:
+    assert s.fact.spec is not None  # noqa: S101 - what is wanted was read from it
+    state = attempts.next_job(status, wanted, s.fact.spec, unfinished, s)
+    if check is None or state.start is None:
+        return state
+    stop = None if check.job.deleting else check.job
+    message = f"Job {check.job.name}, which looks for drift, ends first"
+    return State(state.reason, message, WATCH_AGAIN, stop, quiet=True)
 
 
-def _under_way(status: SchemaVersionStatus, wanted: Want, active: RunView, s: SchemaVersionSnapshot) -> _State:
-    """Say how a run under way stands, and end it if something else is wanted."""
-    job, said = active.job, active.verdict
-    if job.deleting:
-        return _State(Reason.RUNNING, f"Job {job.name} is stopping at a boundary", WATCH_AGAIN)
-    if _must_stop(wanted, active, s.limits.image):
-        return _State(Reason.RUNNING, f"Job {job.name} is stopped since what is wanted changed", WATCH_AGAIN, stop=job)
-    reason, message = _of_run(status, active)
-    if isinstance(wanted, Blocked) and _is_permanent(wanted):
-        reason, message = wanted.reason, f"{wanted.message} (Job {job.name} still runs)"
-    return _State(reason, message, PENDING_AGAIN if said.phase is Phase.PENDING else watch_again(active.seconds))
-
-
-def watch_again(seconds: float) -> float:
-    """Return the seconds until a run that has run for so long is looked at again."""
-    return min(WATCH_AGAIN_MAX, max(WATCH_AGAIN, seconds / 10))
-
-
-def _of_run(status: SchemaVersionStatus, active: RunView) -> tuple[Reason, str]:
-    job, said = active.job, active.verdict
-    failing = _last_failure(status, job)
-    if said.phase is Phase.RUNNING and active.progress is None and (shown := _shown(status, job)) is not None:
-        # Its log is not read at each look: what was seen last goes on counting.
-        return shown
-    if said.reason is not None:
-        return said.reason, said.message
-    if failing is not None and not _moves(active.progress):
-        # The next attempt at what fails is no news: no flapping between two reasons.
-        return failing, status.last_error or ""
-    # The same words before its container starts and after: its start alone is not worth a write.
-    return Reason.RUNNING, said.message or _progress_message(active)
-
-
-def _shown(status: SchemaVersionStatus, job: JobFact) -> tuple[Reason, str] | None:
-    """Return what the status already says of a run whose progress was seen."""
-    if status.run is None or status.run.job != job.name or status.run.progress is None:
-        return None
-    ready = next((each for each in status.conditions if each.type == "Ready"), None)
-    # Nothing but how far it is: what else was wrong may be right by now.
-    shown = ready is not None and ready.reason == Reason.RUNNING
-    return (Reason.RUNNING, ready.message) if ready is not None and shown else None
-
-
-def _moves(progress: Progress | None) -> bool:
-    return progress is not None and progress.state == "Running" and progress.done > 0
-
-
-def _progress_message(active: RunView) -> str:
-    progress = active.progress
-    if progress is None:
-        return f"Job {active.job.name} runs to version {active.job.target}"
-    at = f" at version {progress.version}" if progress.version else ""
-    more = f": {progress.message}" if progress.message else ""
-    return f"Job {active.job.name}: {progress.state}{at}, {progress.done} of {progress.total} steps done{more}"
-
-
-def _last_failure(status: SchemaVersionStatus, job: JobFact) -> Reason | None:
-    """Return why the attempt before this one at the same input failed."""
-    run = status.run
-    if run is None or run.failures == 0 or not RunInput.parse(run.input).same_work(RunInput.parse(job.input)):
-        return None
-    try:
-        return Reason(run.reason or "")
-    except ValueError:
-        return None
-
-
-def _must_stop(wanted: Want, active: RunView, image: str) -> bool:
-    """Tell whether what is wanted now is not what the run does."""
-    if active.verdict.reason is Reason.IMAGE_PULL_FAILED and active.job.image != image:
-        # The operator's setting was corrected; the pod would wait for the old image until its deadline.
-        return True
-    doing = RunInput.parse(active.job.input)
-    if isinstance(wanted, Blocked):
-        # The set may be arriving; but never past a lower target.
-        goes_to = read_version(active.job.target)
-        return wanted.target is not None and goes_to is not None and wanted.target < goes_to
-    if not wanted.input.same_work(doing):
-        return True
-    # Other pod settings cure a pod that does not start, and are no reason to stop one that works.
-    return wanted.input.execution != doing.execution and active.verdict.phase is Phase.PENDING
-
-
-def _run(status: SchemaVersionStatus, wanted: Ready, unfinished: JobFact | None, s: SchemaVersionSnapshot) -> _State:
-    """Start a run, or say why not yet."""
+def _settled(
+    status: SchemaVersionStatus,
+    wanted: Settled,
+    unfinished: JobFact | None,
+    check: RunView | None,
+    s: SchemaVersionSnapshot,
+) -> State:
+    at = "an empty line" if wanted.target == BASE else f"version {status.version}"
+    suspended = SUSPENDED if s.fact.spec is not None and s.fact.spec.suspend else ""
+    state = State(Reason.UP_TO_DATE, f"the database is at {at}{suspended}", stop=unfinished)
     if unfinished is not None:
-        if RunInput.parse(unfinished.input) != wanted.input:
-            return _State(Reason.STARTING, f"Job {unfinished.name} was never started and is outdated", 1.0, unfinished)
-        return _start(wanted, unfinished.attempt)
-    if s.pods_left:
-        return _State(Reason.RUNNING, f"waiting for pod {s.pods_left[0]} of an earlier run to end", WATCH_AGAIN)
+        return state
+    wait = drift.due(s)
+    if check is not None:
+        return _looking(state, wanted, check, wanted_still=wait is not None)
+    return state if wait is None else _look(state, wanted, wait, s)
+
+
+def _looking(state: State, wanted: Settled, check: RunView, *, wanted_still: bool) -> State:
+    """Say what becomes of a look for drift under way: it never changes what is said of the target."""
+    job = check.job
+    if job.suspended and not job.deleting and wanted_still and RunInput.parse(job.input) == wanted.input:
+        # Its maker died.
+        return replace(state, start=Start(wanted.input, job.attempt, wanted.target, Mode.CHECK))
+    stop = not job.deleting and (job.suspended or not wanted_still)
+    return replace(state, stop=job if stop else None, again=WATCH_AGAIN)
+
+
+def _look(state: State, wanted: Settled, wait: float, s: SchemaVersionSnapshot) -> State:
+    """Look for drift when it is time."""
+    if wait > 0:
+        return replace(state, again=wait)
     if s.rejected is not None:
-        reason, message = s.rejected
-        return _State(reason, message, again=min(s.limits.backoff_max, max(s.limits.backoff, s.waited / 2)))
-    run = status.run
-    if run is not None and RunInput.parse(run.input).same_work(wanted.input):
-        return _again(run, status, wanted, s)
-    return _start(wanted, _next_attempt(wanted, s))
-
-
-def _again(run: Run, status: SchemaVersionStatus, wanted: Ready, s: SchemaVersionSnapshot) -> _State:
-    """Say whether, and when, what was tried already is tried again."""
-    reason, error = _reason_of(run.reason), status.last_error or ""
-    # Other limits are a reason to try at once.
-    if RunInput.parse(run.input) == wanted.input:
-        if run.outcome in ("Permanent", "Person"):
-            return _State(reason, error)
-        left = retry_delay(s.limits, run) - (s.since_failure or 0.0)
-        if run.outcome == "Retryable" and left > 0:
-            return _State(reason, error, again=left)
-    return _start(wanted, max(run.attempt + 1, _next_attempt(wanted, s)))
-
-
-def _next_attempt(wanted: Ready, s: SchemaVersionSnapshot) -> int:
-    """Return the number of a new attempt: no Job that still exists has it."""
-    made = (view.job for view in s.runs)
-    return max((job.attempt for job in made if RunInput.parse(job.input) == wanted.input), default=0) + 1
-
-
-def _start(wanted: Ready, attempt: int) -> _State:
-    start = Start(wanted.input, attempt, wanted.target)
-    return _State(Reason.STARTING, f"starting the run to version {wanted.target}", start=start)
-
-
-def _reason_of(text: str | None) -> Reason:
-    try:
-        return Reason(text or "")
-    except ValueError:
-        # Written by another version of Lockstep.
-        return Reason.RUNNER_FAILED
+        return replace(state, again=s.limits.backoff_max)
+    if s.pods_left:
+        return replace(state, again=WATCH_AGAIN)
+    return replace(state, start=Start(wanted.input, drift.next_number(s), wanted.target, Mode.CHECK))
 
 
 def _deadline(s: SchemaVersionSnapshot) -> float:
@@ -276,14 +189,13 @@ def _is_overdue(reason: Reason, s: SchemaVersionSnapshot) -> bool:
         status.observed_generation == s.fact.generation
         and status.waiting_since is not None
         and any(
-            each.type == "Stalled" and _reason_of(each.reason).severity is Severity.WAITING
-            for each in status.conditions
+            each.type == "Stalled" and reason_of(each.reason).severity is Severity.WAITING for each in status.conditions
         )
     )
     return stalled or s.waited >= _deadline(s)
 
 
-def _overdue_again(state: _State, status: SchemaVersionStatus, s: SchemaVersionSnapshot) -> _State:
+def _overdue_again(state: State, status: SchemaVersionStatus, s: SchemaVersionSnapshot) -> State:
     """Look again when waiting becomes overdue."""
     if state.reason.severity is not Severity.WAITING or _is_overdue(state.reason, s):
         return state
@@ -292,14 +204,15 @@ def _overdue_again(state: _State, status: SchemaVersionStatus, s: SchemaVersionS
 
 
 def _decision(
-    state: _State, status: SchemaVersionStatus, wanted: Want, active: RunView | None, s: SchemaVersionSnapshot
+    state: State, status: SchemaVersionStatus, wanted: Want, active: RunView | None, s: SchemaVersionSnapshot
 ) -> Decision:
     now = rfc3339(s.now)
     wishes = kstatus(state.reason, state.message, overdue=_is_overdue(state.reason, s))
-    if s.fact.spec is not None and s.fact.spec.drift == "Report":
-        wishes.append(
-            Wish("Drifted", "Unknown", Reason.NOT_SUPPORTED_YET, "drift is not looked for by this version of Lockstep")
-        )
+    if (spec := s.fact.spec) is not None:
+        waiting = active is None and isinstance(wanted, Ready) and approval.is_waiting(status.plan, wanted.input, spec)
+        wishes.append(approval.wish(state.reason, status.plan, spec, s.fact.namespace, waiting=waiting))
+        if (drifted := drift.wish(spec, status.drift)) is not None:
+            wishes.append(drifted)
     changes: dict[str, Any] = {
         "observed_generation": s.fact.generation,
         "state": state.reason.value,
@@ -311,12 +224,10 @@ def _decision(
     if (pending := _pending(wanted)) is not None:
         changes["pending"] = pending
     if active is not None:
-        changes |= _run_fields(status, active, now)
+        changes |= run_fields(status, active, now)
     made = status.model_copy(update=changes)
     # What is about to change anyway is not worth a write; but what a run ended with is, before anything else.
     fleeting = (state.quiet or state.start is not None) and status == s.before
-    ended = [view for view in s.runs if view.verdict.phase is Phase.ENDED and is_recorded(made, view)]
-    retire = () if fleeting else tuple(view.job for view in ended if view.job.ttl is None)
     news = s.before.state != state.reason.value and state.reason.severity is not Severity.PROGRESS
     return Decision(
         reason=state.reason,
@@ -324,10 +235,24 @@ def _decision(
         status=None if fleeting else made,
         stop=state.stop,
         start=state.start if fleeting else None,
-        retire=retire,
+        retire=() if fleeting else _retire(made, s),
         again=0.0 if state.start is not None and not fleeting else state.again,
         announce=news and not fleeting,
     )
+
+
+def _retire(made: SchemaVersionStatus, s: SchemaVersionSnapshot) -> tuple[JobFact, ...]:
+    """Return the Jobs that may go: their result is on the status, and nobody is told to read their log."""
+    shown = set()
+    plan, run = made.plan, made.run
+    if plan is not None:
+        same = run is not None and RunInput.parse(run.input).same_work(RunInput.parse(plan.input))
+        if run is None or run.mode == "Plan" or run.outcome != "Done" or not same:
+            shown.add(plan.job)
+    if made.drift is not None and made.drift.drifted:
+        shown.add(made.drift.job)
+    ended = [view.job for view in s.runs if not _is_open(view) and (_is_check(view) or is_recorded(made, view))]
+    return tuple(job for job in ended if job.ttl is None and job.name not in shown)
 
 
 def _waiting_since(reason: Reason, status: SchemaVersionStatus, s: SchemaVersionSnapshot, now: str) -> str | None:
@@ -351,35 +276,3 @@ def _pending(wanted: Want) -> Pending | None:
             return None
         case Blocked(pending=members) | Ready(pending=members):
             return Pending(count=len(members), names=_names(members))
-
-
-def _run_fields(status: SchemaVersionStatus, active: RunView, now: str) -> dict[str, Any]:
-    """Return what the status says of the run under way."""
-    job, before = active.job, status.run
-    same = before is not None and RunInput.parse(before.input).same_work(RunInput.parse(job.input))
-    mine = before if before is not None and before.job == job.name else None
-    progress = mine.progress if mine is not None else None
-    if active.progress is not None:
-        seen = active.progress
-        progress = RunProgress(
-            done=seen.done, total=seen.total, version=seen.version, message=clip(seen.message) or seen.state
-        )
-    fields: dict[str, Any] = {
-        "run": Run(
-            job=job.name,
-            attempt=job.attempt,
-            failures=before.failures if before is not None and same else 0,
-            input=job.input,
-            started_at=job.created or None,
-            outcome="Running",
-            # Why the attempt before it failed.
-            reason=before.reason if before is not None and same else None,
-            progress=progress,
-        )
-    }
-    if active.progress is not None:
-        pod = active.verdict.pod
-        holds = active.progress.state in _HOLDS_LOCK and pod is not None
-        since = status.lock.since if status.lock is not None and status.lock.holder == pod else now
-        fields["lock"] = Lock(holder=pod, since=since) if holds and pod is not None else None
-    return fields

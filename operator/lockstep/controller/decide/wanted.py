@@ -5,14 +5,18 @@ from dataclasses import dataclass
 
 from lockstep.api.reasons import Reason
 from lockstep.api.schemaversion import SchemaVersionSpec
-from lockstep.controller.decide import requires
+from lockstep.controller.decide import repair, requires
+from lockstep.controller.decide.absorb import reached_input
+from lockstep.controller.decide.rollback import explain_required, goes_down, input_members, required_by, undone
 from lockstep.controller.inputs import RunInput, base_part, run_input, tag, unpack_tags
 from lockstep.controller.snapshot import Member, SchemaVersionSnapshot
 from lockstep.planning.digest import SetMember, set_digest
+from lockstep.planning.plan import FEW, listed
 from lockstep.planning.version import BASE, Version, parse_target
 
-FEW = 5
-"""How many names a message lists."""
+ASK_AFTER = 5.0
+"""Seconds after which the ledger is asked for a target of which the cluster knows nothing: its status was lost, or its
+Migrations have not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +46,18 @@ class Ready:
     target: Version
     input: RunInput
     members: tuple[Member, ...]
-    """The set up to the target, and the repeatable ones."""
+    """The set up to the target, the repeatable ones and, on the way down, what is undone."""
     pending: tuple[Member, ...]
+    ask: bool = False
+    """Whether only the ledger can say if there is a way: the cluster knows neither the version nor the target."""
 
 
 Want = Blocked | Settled | Ready
 
 
-def listed(items: Sequence[str]) -> str:
-    """Return the first few of some names, and how many more there are."""
-    more = f" and {len(items) - FEW} more" if len(items) > FEW else ""
-    return ", ".join(items[:FEW]) + more
-
-
 def unsupported_fields(spec: SchemaVersionSpec) -> list[str]:
     """Return the fields whose work comes with a later version of Lockstep."""
     found = []
-    if spec.approval == "Manual":
-        found.append("spec.approval: Manual")
-    if spec.adopt is not None:
-        found.append("spec.adopt")
-    if spec.baseline is not None:
-        found.append("spec.baseline")
-    if spec.drift == "Block":
-        found.append("spec.drift: Block")
-    if spec.drift_check is not None:
-        found.append("spec.driftCheck")
     if spec.database.engine not in (None, "postgresql"):
         found.append(f"spec.database.engine: {spec.database.engine}")
     return found
@@ -96,13 +86,6 @@ def want(s: SchemaVersionSnapshot) -> Want:
     # `latest` never goes down: not when its Migration was pruned, either.
     target = asked if asked is not None else max([known or BASE, *versions])
     relevant = tuple(m for m in s.members if m.fact.version is None or m.fact.version <= target)
-    if known is not None and target < known:
-        return Blocked(
-            Reason.NOT_SUPPORTED_YET,
-            f"the database is at version {known}, above the target {target}: going down is not supported yet; "
-            "set spec.version to what the database has, or higher",
-            target,
-        )
     if twins := duplicates(relevant):
         version, names = twins[0]
         return Blocked(
@@ -112,8 +95,14 @@ def want(s: SchemaVersionSnapshot) -> Want:
             target,
         )
     if _is_settled(s, spec, target, relevant):
-        return Settled(target, run_input(s.fact.line, target, spec, s.fact.retry, _hashed(relevant)))
+        return Settled(target, _input(s, spec, target))
     return _towards(s, spec, target, relevant)
+
+
+def _input(s: SchemaVersionSnapshot, spec: SchemaVersionSpec, target: Version) -> RunInput:
+    return run_input(
+        s.fact.line, target, spec, input_members(s, target), retry=s.fact.retry, repair=repair.token(s.fact)
+    )
 
 
 def _hashed(members: Sequence[Member]) -> list[SetMember]:
@@ -122,19 +111,19 @@ def _hashed(members: Sequence[Member]) -> list[SetMember]:
 
 def _is_settled(s: SchemaVersionSnapshot, spec: SchemaVersionSpec, target: Version, members: Sequence[Member]) -> bool:
     """Tell whether the last run ended well with all that is here now; what was taken away since does not matter."""
-    run = s.fact.status.run
-    if run is None or run.outcome != "Done" or s.fact.version is None or s.fact.version < target:
+    reached = reached_input(s.fact.status)
+    if reached is None or s.fact.version is None or s.fact.version != target:
         return False
-    done = RunInput.parse(run.input)
-    if done.base != base_part(s.fact.line, target, spec, s.fact.retry):
+    done = RunInput.parse(reached)
+    if done.base != base_part(s.fact.line, target, spec, retry=s.fact.retry, repair=repair.token(s.fact)):
         return False
-    if done.members == run_input(s.fact.line, target, spec, s.fact.retry, _hashed(members)).members:
+    if done.members == _input(s, spec, target).members:
         return True
     settled = unpack_tags(s.fact.status.settled)
     # A source that cannot be read now is no news of a version that the database has.
     return all(
         tag(m.as_set_member()) in settled
-        if m.up is not None
+        if m.readable
         else m.fact.version is not None and m.fact.version <= s.fact.version
         for m in members
     )
@@ -152,12 +141,40 @@ def _towards(
 ) -> Blocked | Ready:
     """Check a set that is not settled; what the database must run decides."""
     known = s.fact.version or BASE
-    above = tuple(m for m in relevant if m.fact.version is not None and m.fact.version > known)
-    to_run = above + tuple(m for m in relevant if m.fact.version is None)
+    below = undone(s, target)
+    above = below + tuple(m for m in relevant if m.fact.version is not None and m.fact.version > known)
+    to_run = tuple(m for m in relevant if m.fact.version is None or m.fact.version > known)
+    # On the way down the ledger decides: a target whose Migration was taken away is as good as any.
+    absent = target not in (BASE, known) and not any(m.fact.version == target for m in relevant)
+    absent = absent and not goes_down(s.fact)
+    blocked = (
+        _forbidden(s, spec, target, above)
+        or _arriving(s, spec, target, relevant, above)
+        or (_not_found(s, target, above) if absent and not _asks(s) else None)
+        or _unusable(s, relevant, to_run, target, above)
+        or _requirements(s, target, above, to_run)
+    )
+    if blocked is not None:
+        return blocked
+    if (refused := repair.refusal(s.fact, holder_left=s.holder_left)) is not None:
+        return Blocked(Reason.REPAIR_REFUSED, refused, target, above, again=repair.AGAIN)
+    usable = tuple(m for m in relevant if m.readable)
+    pending = below or tuple(m for m in usable if _is_pending(s, m) and m.fact.version is not None)
+    return Ready(target, _input(s, spec, target), usable + below, pending, absent)
+
+
+def _arriving(
+    s: SchemaVersionSnapshot,
+    spec: SchemaVersionSpec,
+    target: Version,
+    relevant: tuple[Member, ...],
+    above: tuple[Member, ...],
+) -> Blocked | None:
+    """Return that the set is not complete yet, or may not be."""
     digest = spec.migrations.digest if spec.migrations else None
-    if digest is not None and (waiting := _wait_for_digest(s, spec, target, relevant, digest)) is not None:
-        return waiting
-    if digest is None and s.quiet < s.limits.settle:
+    if digest is not None:
+        return _wait_for_digest(s, spec, target, relevant, digest)
+    if s.quiet < s.limits.settle:
         return Blocked(
             Reason.SETTLING,
             f"the Migrations of schema {s.fact.line!r} have just changed; waiting until they rest",
@@ -165,22 +182,44 @@ def _towards(
             above,
             again=s.limits.settle - s.quiet,
         )
-    if target not in (BASE, known) and not any(m.fact.version == target for m in relevant):
+    return None
+
+
+def _asks(s: SchemaVersionSnapshot) -> bool:
+    """Tell whether it is time to ask the ledger for a target that the cluster does not know."""
+    run = s.fact.status.run
+    return s.fact.version is None and (s.waited >= ASK_AFTER or (run is not None and run.mode == "Plan"))
+
+
+def _not_found(s: SchemaVersionSnapshot, target: Version, above: tuple[Member, ...]) -> Blocked:
+    return Blocked(
+        Reason.TARGET_NOT_FOUND,
+        f"no Migration of schema {s.fact.line!r} in this namespace has version {target}: create it, "
+        "or correct spec.version",
+        target,
+        above,
+        again=ASK_AFTER - s.waited if s.fact.version is None else None,
+    )
+
+
+def _forbidden(
+    s: SchemaVersionSnapshot, spec: SchemaVersionSpec, target: Version, above: tuple[Member, ...]
+) -> Blocked | None:
+    """Return why the line does not go down; what the ledger knows of it the runner looks at."""
+    if not goes_down(s.fact):
+        return None
+    # An act by a person may be what puts the version right: then the runner judges, once it is done.
+    if spec.rollback == "Forbid" and repair.pending(s.fact) is None:
         return Blocked(
-            Reason.TARGET_NOT_FOUND,
-            f"no Migration of schema {s.fact.line!r} in this namespace has version {target}: create it, "
-            "or correct spec.version",
+            Reason.ROLLBACK_FORBIDDEN,
+            f"the database is at version {s.fact.version}, above the target {target}, and spec.rollback is Forbid: "
+            f"set spec.version to {s.fact.version} or higher, or allow it",
             target,
             above,
         )
-    if (blocked := _unusable(s, relevant, to_run, target, above)) is not None:
-        return blocked
-    if (blocked := _requirements(s, target, above, to_run)) is not None:
-        return blocked
-    usable = tuple(m for m in relevant if m.up is not None and m.problem is None)
-    made = run_input(s.fact.line, target, spec, s.fact.retry, _hashed(usable))
-    pending = tuple(m for m in usable if _is_pending(s, m) and m.fact.version is not None)
-    return Ready(target, made, usable, pending)
+    if found := required_by(s.fact.line, target, s.lines):
+        return Blocked(Reason.REQUIRED_BY_OTHERS, explain_required(found, target), target, above)
+    return None
 
 
 def _source_again(s: SchemaVersionSnapshot) -> float:
