@@ -3,7 +3,8 @@
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from lockstep.api.reasons import Reason
 
@@ -15,6 +16,7 @@ class Control:
         self._clock = clock
         self._end = clock() + seconds
         self._interrupted = False
+        self._grace_end = 0.0
         # A socket pair, since a wait for the database must end when a signal comes.
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
@@ -32,12 +34,27 @@ class Control:
             self._writer.send(b"x")
 
     def remaining(self) -> float:
-        """Seconds until the deadline, never below zero."""
-        return max(0.0, self._end - self._clock())
+        """Seconds until the deadline, or until the end of a grace; never below zero."""
+        return max(0.0, max(self._end, self._grace_end) - self._clock())
+
+    @contextmanager
+    def grace(self, seconds: float) -> Iterator[None]:
+        """Let a last word through, although the run must stop: for so long nothing asks it to."""
+        self._grace_end = self._clock() + seconds
+        with suppress(BlockingIOError):
+            self._reader.recv(1)
+        try:
+            yield
+        finally:
+            self._grace_end = 0.0
+            if self._interrupted:
+                self._writer.send(b"x")
 
     @property
     def stop(self) -> Reason | None:
         """Why the run must stop now, if it must."""
+        if self._clock() < self._grace_end:
+            return None
         if self._interrupted:
             return Reason.INTERRUPTED
         return Reason.DEADLINE_EXCEEDED if self.remaining() <= 0 else None

@@ -42,6 +42,8 @@ LOCK_SECONDS_AFTER_LOSS: Final = 40.0
 SESSIONS: Final = 5
 """How many sessions one run may use up."""
 RECONNECT_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 10.0
+"""How long a run that must stop may still take to say what it has changed: a third of the pod's grace period."""
 
 
 @dataclass
@@ -55,6 +57,8 @@ class State:
     entered: bool = False
     doing: Action | None = None
     """The step whose end is not known, if the session is lost now."""
+    touched: bool = False
+    """Whether this run may have changed the database: by a part of a step, too."""
     steps: list[StepDone] = field(default_factory=list)
     """Steps that this run took."""
     recent: tuple[StepDone, ...] = ()
@@ -283,16 +287,18 @@ class Run:
 
     def _settle_drift(self, session: Session) -> None:
         """Take what this run has changed for what shall be, however the run ends; a lost session leaves it open."""
-        if not self._state.steps or self._state.doing is not None:
+        if not self._state.touched or self._state.doing is not None:
             return
         try:
-            session.settle_drift()
+            with self._control.grace(SETTLE_SECONDS):
+                session.settle_drift()
         except RunError as error:
             # What ran is recorded; the next run takes in what this one could not.
             self._report.log("drift_unsettled", level="warning", message=error.message)
 
     def _record(self, session: Session, actions: Sequence[Action]) -> None:
         """Record what is not run, in one commit."""
+        self._state.touched = True
         for action, recorded in zip(actions, session.record(actions), strict=True):
             self._took(action, recorded.mark, _done(action, 0, recorded.at))
 
@@ -300,8 +306,15 @@ class Run:
         version = action.migration.version
         self._progress("Running", version=version)
         began = time.monotonic()
-        self._state.doing = action
-        recorded = session.apply(action, script, lambda what: self._progress("WaitingForRetry", what, version=version))
+        self._state.doing, self._state.touched = action, True
+        try:
+            recorded = session.apply(
+                action, script, lambda what: self._progress("WaitingForRetry", what, version=version)
+            )
+        except RunError:
+            # How it ended is known.
+            self._state.doing = None
+            raise
         self._state.doing = None
         ms = int((time.monotonic() - began) * 1000)
         self._took(action, recorded.mark, _done(action, ms, recorded.at), script.statements)

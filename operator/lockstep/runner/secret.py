@@ -1,6 +1,6 @@
 """Which keys of a Secret say where the database is. Pure; values are never repeated, names of keys are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from lockstep.api.reasons import Reason
@@ -16,8 +16,15 @@ PART_KEYS: Final = {
     "user": ("user", "username"),
     "password": ("password",),
     "sslmode": ("sslmode",),
+    "path": ("path", "file"),
 }
-NEEDED: Final = ("host", "user")
+NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "postgresql": ("host", "user"),
+    "sqlite": ("path|dbname",),
+}
+"""Parts that an engine cannot do without; `|` stands between those of which one is enough."""
+RELATED: Final = (frozenset({"mysql", "mariadb"}),)
+"""Engines of which one takes the URLs of the other."""
 
 
 def read_secret(values: Mapping[str, str], database: DatabaseOrder) -> tuple[str, SecretWords]:
@@ -49,23 +56,36 @@ def read_secret(values: Mapping[str, str], database: DatabaseOrder) -> tuple[str
         for part, keys in PART_KEYS.items()
         if (value := next((values[k] for k in keys if values.get(k)), ""))
     }
-    missing = [part for part in NEEDED if part not in parts]
+    # A Service Binding says what kind of database it is.
+    kind = values.get("type", "").lower()
+    if database.engine is None and kind in FOREIGN and kind not in SCHEMES:
+        raise _unsupported(kind)
+    engine = database.engine or SCHEMES.get(kind, "postgresql")
+    missing = [part for part in NEEDED[engine] if not any(each in parts for each in part.split("|"))]
     if missing:
         raise RunError(
             Reason.SECRET_KEY_NOT_FOUND,
-            f"Secret {database.secret!r} has neither {' nor '.join(URL_KEYS)}, and no {' and no '.join(missing)}; "
-            f"it has: {has}",
+            f"Secret {database.secret!r} has neither {' nor '.join(URL_KEYS)}, and no {_words(missing)}; it has: {has}",
         )
-    # A Service Binding says what kind of database it is.
-    kind = values.get("type", "").lower()
-    if database.engine is None and kind in FOREIGN:
-        raise _unsupported(kind)
-    return database.engine or SCHEMES.get(kind, "postgresql"), SecretWords(parts=parts)
+    return engine, SecretWords(parts=parts)
+
+
+def _words(missing: Sequence[str]) -> str:
+    """Return the parts that are missing, each by all keys that it may have."""
+    return " and no ".join(" or ".join(key for each in part.split("|") for key in PART_KEYS[each]) for part in missing)
 
 
 def _of_url(url: str, database: DatabaseOrder) -> tuple[str, SecretWords]:
+    said = engine_of(url)
+    if database.engine is not None and said is not None and said != database.engine:
+        if frozenset({said, database.engine}) not in RELATED:
+            raise RunError(
+                Reason.INVALID_URL,
+                f"database.engine is {database.engine}, but the URL in Secret {database.secret!r} is one of {said}: "
+                "correct one of them",
+            )
     # Keywords (host=... user=...) are PostgreSQL's own; its parser also tells apart what is nobody's.
-    return database.engine or engine_of(url) or "postgresql", SecretWords(url=url.strip())
+    return database.engine or said or "postgresql", SecretWords(url=url.strip())
 
 
 def _unsupported(name: str) -> RunError:
