@@ -71,19 +71,31 @@ class Repeated:
     down_checksum: str = ABSENT
     kind: str = "Schema"
     undone: str | None = None
-    """The text that a rollback took back: not run again before it changes, or the line goes up."""
+    """The text that a way back took away, where it is what touched it last."""
     sequence: int = 0
+    """Number of the history's entry that touched it last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run of a repeatable migration in the history: what it was at an earlier version."""
+    """One run of a repeatable migration in the history."""
 
     name: str
     sequence: int
     up_checksum: str
     down_checksum: str = ABSENT
     kind: str = "Schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """One version that was applied once and was undone: what ran in between was built on it."""
+
+    version: Version
+    applied: int
+    """Number of the history's entry that applied it."""
+    sequence: int
+    """Number of the entry that undid it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,8 @@ class History:
     repeated: tuple[Repeated, ...] = ()
     ran: tuple[Ran, ...] = ()
     """Past runs of repeatable migrations, oldest first."""
+    undone: tuple[Undone, ...] = ()
+    """Every version that was ever undone, once for each time."""
     dependents: tuple[Dependent, ...] = ()
     partial: Partial | None = None
     fresh: bool = False

@@ -19,7 +19,8 @@ from lockstep.planning.plan import (
     current,
     listed,
 )
-from lockstep.planning.rollback import Undoing, plan_down
+from lockstep.planning.repeatables import plan_repeatables
+from lockstep.planning.rollback import plan_down
 from lockstep.planning.version import BASE, Version
 
 
@@ -46,6 +47,7 @@ def make_plan(line: str, history: History, candidates: Sequence[Candidate], inte
         intent: where to, and what is allowed on the way.
     """
     versioned = {c.version: c for c in candidates if c.version is not None}
+    repeatables = {c.name: c for c in candidates if c.version is None}
     recorded = _recorded(history, versioned, intent)
     applied = [*history.applied, *(_as_applied(step) for step in recorded)]
     start = current(applied)
@@ -54,27 +56,25 @@ def make_plan(line: str, history: History, candidates: Sequence[Candidate], inte
     for check in (_mismatch(applied, versioned), _in_doubt(history), _absent(line, end, applied, versioned)):
         if check is not None:
             return check
-    undoing = Undoing()
+    downs: tuple[Step, ...] = ()
     if end < start:
-        way = _below(recorded, start, end) or plan_down(
-            line, history, versioned, _repeatables(candidates), end, policy=intent.rollback
-        )
+        way = _below(recorded, start, end) or plan_down(line, history, versioned, end, policy=intent.rollback)
         if isinstance(way, Refusal):
             return way
-        undoing = way
-    undone = {step.candidate.version for step in undoing.steps}
+        downs = way
+    undone = {step.candidate.version for step in downs}
     left = [each for each in applied if each.version not in undone]
     ups = _ups(left, versioned, end, allow_out_of_order=intent.allow_out_of_order)
     if isinstance(ups, Refusal):
         return ups
-    repeats = _repeats(_repeatables(candidates), undoing.repeated(history.repeated), up=bool(ups))
-    steps = (*recorded, *undoing.steps, *ups, *undoing.after, *repeats)
-    plan = Plan(line, current(history.applied), end, steps, _corrections(left, versioned))
+    gone = [each for each in history.applied if each.version in undone]
+    final = {each.version for each in left} | {version for step in ups if (version := step.candidate.version)}
+    around = plan_repeatables(history, repeatables, gone, final)
+    steps = (*recorded, *around.before, *downs, *ups, *around.after)
+    untouched = [r for r in history.repeated if r.name not in {step.candidate.name for step in steps}]
+    corrections = _corrections(left, versioned, untouched, repeatables)
+    plan = Plan(line, current(history.applied), end, steps, corrections)
     return _left_by_half(history, plan) or plan
-
-
-def _repeatables(candidates: Sequence[Candidate]) -> dict[str, Candidate]:
-    return {c.name: c for c in candidates if c.version is None}
 
 
 def _as_applied(step: Step) -> Applied:
@@ -202,29 +202,23 @@ def _ups(
     return tuple(Step(Direction.UP, versioned[version]) for version in pending)
 
 
-def _repeats(repeatables: Mapping[str, Candidate], repeated: Mapping[str, Repeated], *, up: bool) -> list[Step]:
-    """Return the repeatable migrations to run: those whose text is another than the one that ran last.
-
-    One that a rollback took back stays so until its text changes, or the line goes up again.
-    """
-    steps = []
-    for name in sorted(repeatables):
-        candidate, known = repeatables[name], repeated.get(name)
-        if known is not None and candidate.up_checksum == known.up_checksum:
-            continue
-        if known is not None and candidate.up_checksum == known.undone and not up:
-            continue
-        steps.append(Step(Direction.REPEAT, candidate))
-    return steps
-
-
-def _corrections(applied: Sequence[Applied], versioned: Mapping[Version, Candidate]) -> tuple[Step, ...]:
+def _corrections(
+    applied: Sequence[Applied],
+    versioned: Mapping[Version, Candidate],
+    repeated: Sequence[Repeated],
+    repeatables: Mapping[str, Candidate],
+) -> tuple[Step, ...]:
     """Return the Migrations whose way back is another than the ledger's."""
     found = []
     for each in applied:
         known = versioned.get(each.version)
-        if known is not None and each.up_checksum == known.up_checksum:
-            differs = (known.down_checksum, known.irreversible) != (each.down_checksum, each.irreversible)
-            if differs and each.sequence:
-                found.append(Step(Direction.CORRECT, known))
-    return tuple(found)
+        # What this very plan records (it has no number yet) is recorded as it is.
+        if known is None or not each.sequence:
+            continue
+        if (known.down_checksum, known.irreversible) != (each.down_checksum, each.irreversible):
+            found.append(known)
+    for again in repeated:
+        known = repeatables.get(again.name)
+        if known is not None and known.up_checksum == again.up_checksum and known.down_checksum != again.down_checksum:
+            found.append(known)
+    return tuple(Step(Direction.CORRECT, known) for known in found)

@@ -282,17 +282,18 @@ class Ledger:
             ledger_sql.APPLIED,
             ledger_sql.REPEATED,
             ledger_sql.RAN,
+            ledger_sql.UNDONE,
             ledger_sql.DEPENDENTS,
             ledger_sql.JOURNAL,
             ledger_sql.TAIL,
             ledger_sql.BROKEN,
+            ledger_sql.BEGUN,
         )
         token = order.repair.token if order.repair is not None else None
         return [
             *(Command(self._on(sql), (order.line,)) for sql in of_line),
             Command(self._on(ledger_sql.HASH_AT), (order.line, order.known_sequence)),
             Command(self._on(ledger_sql.META)),
-            Command(self._on(ledger_sql.ANY_HISTORY)),
             Command(self._on(ledger_sql.REPAIRED), (order.line, token)),
         ]
 
@@ -303,7 +304,8 @@ class Ledger:
             RunError: LedgerInvalid, LedgerBehind or DatabaseNotEmpty.
         """
         order = self._order
-        _, applied, repeated, ran, dependents, journal, tail, broken, at_known, meta, any_history, repaired = replies
+        _, applied, repeated, ran, undone, dependents, journal, tail, broken, begun, *replies = replies
+        at_known, meta, repaired = replies
         if broken.rows:
             raise RunError(
                 Reason.LEDGER_INVALID,
@@ -313,8 +315,9 @@ class Ledger:
         sequence, last_hash = (int(tail.rows[0][0] or 0), tail.rows[0][1] or "") if tail.rows else (0, GENESIS)
         mark = LedgerMark(meta.rows[0][0] or "", sequence, last_hash)
         check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None)
-        fresh = sequence == 0
-        if fresh and not self.adopts and any_history.rows != (("t",),):
+        mine, anybodys = begun.rows[0]
+        fresh = mine != "t"
+        if fresh and not self.adopts and anybodys != "t":
             # A ledger that was made for an adoption that never was.
             self._check_empty()
         occupied = fresh and order.baseline is not None and bool(self.foreign_objects())
@@ -323,15 +326,14 @@ class Ledger:
             applied=rows_applied,
             repeated=rows.repeated(repeated),
             ran=rows.ran(ran),
+            undone=rows.undone(undone),
             dependents=rows.dependents(dependents),
             partial=rows.partial(journal, rows_applied),
             fresh=fresh,
             occupied=occupied,
         )
-        recent = (
-            () if order.known_sequence else rows.recent(self._channel.query(self._on(ledger_sql.RECENT), order.line))
-        )
-        return LedgerState(mark, history, recent, repaired.rows == (("t",),))
+        recent = () if order.known_sequence else self._channel.query(self._on(ledger_sql.RECENT), order.line)
+        return LedgerState(mark, history, rows.recent(recent), repaired.rows == (("t",),))
 
     def last_run(self) -> LastRun | None:
         """Return which run entered the line last."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.engines.postgresql.channel import Reply, Row
-from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated
+from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated, Undone
 from lockstep.planning.result import StepDone
 from lockstep.planning.version import InvalidVersionError, Version
 
@@ -50,6 +50,13 @@ def ran(reply: Reply) -> tuple[Ran, ...]:
     return tuple(
         Ran(name or "", int(sequence or 0), up or "", down or "-", kind or "")
         for name, sequence, up, down, kind in reply.rows
+    )
+
+
+def undone(reply: Reply) -> tuple[Undone, ...]:
+    """Read which versions were undone."""
+    return tuple(
+        Undone(_version(version), int(applied or 0), int(sequence or 0)) for version, applied, sequence in reply.rows
     )
 
 

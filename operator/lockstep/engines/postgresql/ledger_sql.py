@@ -158,6 +158,16 @@ FROM @.history AS h
 WHERE h.line = $1::pg_catalog.text AND h.canonical IS NULL AND h.direction = 'repeat' ORDER BY h.sequence
 """
 
+# Every version that was undone, and when it had been applied: what ran in between was built on it.
+UNDONE: Final = """
+SELECT e.canonical, e.before, e.sequence FROM (
+    SELECT h.canonical, h.sequence, h.direction, pg_catalog.lag(h.sequence) OVER w AS before
+    FROM @.history AS h
+    WHERE h.line = $1::pg_catalog.text AND h.canonical IS NOT NULL AND h.direction <> 'correct'
+    WINDOW w AS (PARTITION BY h.canonical ORDER BY h.sequence)
+) AS e WHERE e.direction = 'down' AND e.before IS NOT NULL ORDER BY e.sequence
+"""
+
 # Which applied versions of other lines require which version of this one.
 DEPENDENTS: Final = """
 SELECT a.line, a.version, need.value ->> 1
@@ -180,7 +190,12 @@ SELECT h.name, h.version, h.direction, h.kind,
 FROM @.history AS h WHERE h.line = $1::pg_catalog.text ORDER BY h.sequence DESC LIMIT 20
 """
 
-ANY_HISTORY: Final = "SELECT EXISTS (SELECT FROM @.history)"
+# Whether this line, and any line, has begun: what persons did to a line before its first step does not count.
+BEGUN: Final = """
+SELECT EXISTS (SELECT FROM @.history AS h WHERE h.line = $1::pg_catalog.text
+               AND (h.direction <> 'repair' OR h.canonical IS NOT NULL)),
+       EXISTS (SELECT FROM @.history AS h WHERE h.direction <> 'repair' OR h.canonical IS NOT NULL)
+"""
 
 REPAIRED: Final = """
 SELECT EXISTS (SELECT FROM @.history AS h

@@ -90,6 +90,9 @@ RECORD_CORRECTION: Final = "".join(
         """, corrected AS (
     UPDATE @.applied AS a SET down_checksum = $12::pg_catalog.text, irreversible = $20::pg_catalog.text
     WHERE a.line = $1::pg_catalog.text AND a.canonical = $7::pg_catalog.text
+), repeated AS (
+    UPDATE @.repeatable AS r SET down_checksum = $12::pg_catalog.text
+    WHERE r.line = $1::pg_catalog.text AND r.name = $8::pg_catalog.text AND $7::pg_catalog.text IS NULL
 )""",
         _AT,
     )
