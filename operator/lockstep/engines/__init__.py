@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING, Final, cast
 if TYPE_CHECKING:
     from lockstep.engines.base import Engine
 
-ENGINES: Final = {"postgresql": "PostgreSQL"}
+ENGINES: Final = {
+    "postgresql": "PostgreSQL",
+    "sqlite": "SQLite",
+}
 """Engines by the word that database.engine takes, and what people call them."""
 
-SCHEMES: Final = {"postgres": "postgresql", "postgresql": "postgresql"}
+SCHEMES: Final = {
+    "postgres": "postgresql",
+    "postgresql": "postgresql",
+    "file": "sqlite",
+    "sqlite": "sqlite",
+    "sqlite3": "sqlite",
+}
 """URL schemes (before any `+driver`) of the engines."""
 
 FOREIGN: Final = ("cockroachdb", "mariadb", "mongodb", "mssql", "mysql", "oracle", "redis", "sqlite", "sqlserver")
@@ -18,7 +27,7 @@ FOREIGN: Final = ("cockroachdb", "mariadb", "mongodb", "mssql", "mysql", "oracle
 
 def engine_of(url: str) -> str | None:
     """Return the engine that a URL names; None where it names none that is known."""
-    scheme = url.removeprefix("jdbc:").partition(":")[0].partition("+")[0].lower()
+    scheme = url.strip().removeprefix("jdbc:").partition(":")[0].partition("+")[0].lower()
     return SCHEMES.get(scheme)
 
 

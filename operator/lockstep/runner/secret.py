@@ -77,13 +77,12 @@ def _words(missing: Sequence[str]) -> str:
 
 def _of_url(url: str, database: DatabaseOrder) -> tuple[str, SecretWords]:
     said = engine_of(url)
-    if database.engine is not None and said is not None and said != database.engine:
-        if frozenset({said, database.engine}) not in RELATED:
-            raise RunError(
-                Reason.INVALID_URL,
-                f"database.engine is {database.engine}, but the URL in Secret {database.secret!r} is one of {said}: "
-                "correct one of them",
-            )
+    if said is not None and database.engine not in {None, said} and {said, database.engine} not in RELATED:
+        raise RunError(
+            Reason.INVALID_URL,
+            f"database.engine is {database.engine}, but the URL in Secret {database.secret!r} is one of {said}: "
+            "correct one of them",
+        )
     # Keywords (host=... user=...) are PostgreSQL's own; its parser also tells apart what is nobody's.
     return database.engine or said or "postgresql", SecretWords(url=url.strip())
 

@@ -6,7 +6,7 @@ A line's run marks itself dirty with its first commit and is settled in the tran
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from lockstep.engines.base import DriftFinding, Log
 from lockstep.engines.portable.ledger import Ledger
@@ -118,11 +118,11 @@ class DriftWatch:
     def _write(self, change: Change) -> None:
         store, tables = self._store, self._store.tables
         objects = tables.objects
-        for name in (*change.removed, *change.upserts):
-            store.run(delete(objects).where(objects.c.name == name))
+        gone = [{"gone": name} for name in (*change.removed, *change.upserts)]
+        if gone:
+            store.run(delete(objects).where(objects.c.name == bindparam("gone")), gone)
         if change.upserts:
-            rows = [{"name": name, "hash": hashed} for name, hashed in change.upserts.items()]
-            store.connection.execute(insert(objects), rows)
+            store.run(insert(objects), [{"name": name, "hash": hashed} for name, hashed in change.upserts.items()])
         if change.options is not None:
             store.run(update(tables.meta).values(objects_major=change.major, objects_options=change.options.text))
         if change.lines:

@@ -4,9 +4,8 @@ All of it is called inside of a transaction of the Store, the fence first: it ke
 that no other run begins in between.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
@@ -34,20 +33,35 @@ class Recorder:
         self.mark = mark
         """The last entry of the line that is committed."""
         self.journal = Journal(store, claim)
+        self._at = ""
+        # Built once: most of a short migration's time would go into building them.
+        run, texts = self._tables.run, self._tables.texts
+        self._mine = (run.c.line == claim.line, run.c.epoch == claim.epoch, run.c.holder == claim.holder)
+        self._fence = select(run.c.dirty, store.clock).where(*self._mine).with_for_update()
+        self._insert_history = insert(self._tables.history)
+        self._insert_applied = insert(self._tables.applied)
+        # Another line, or another version, may have brought the same text.
+        self._insert_text = (
+            insert(texts)
+            .prefix_with("OR IGNORE", dialect="sqlite")
+            .prefix_with("IGNORE", dialect="mysql")
+            .prefix_with("IGNORE", dialect="mariadb")
+        )
 
     def fence(self, label: str) -> None:
         """See that this run still holds the line, and mark it as one that has committed.
 
+        What is written after it has the time of this moment, by the database's clock.
+
         Raises:
             RunError: Fenced.
         """
-        run, claim = self._tables.run, self._claim
-        mine = (run.c.line == claim.line, run.c.epoch == claim.epoch, run.c.holder == claim.holder)
-        found = self._store.rows(select(run.c.dirty).where(*mine).with_for_update())
+        found = self._store.rows(self._fence)
         if not found:
-            raise entries.fenced(claim.line, label)
-        if not found[0][0]:
-            self._store.run(update(run).where(*mine).values(dirty=1))
+            raise entries.fenced(self._claim.line, label)
+        dirty, self._at = found[0]
+        if not dirty:
+            self._store.run(update(self._tables.run).where(*self._mine).values(dirty=1))
 
     def entry(self, action: Action) -> Entry:
         """Return the entry that a step will have."""
@@ -121,62 +135,50 @@ class Recorder:
         return recorded
 
     def _history(self, migration: OrderedMigration, entry: Entry, repair: str | None = None) -> Recorded:
-        claim, who, history = self._claim, self._identity, self._tables.history
-        # Asked for, since not every dialect returns what it has inserted.
-        at = self._store.now()
-        self._store.run(
-            insert(history).values(
-                line=claim.line,
-                sequence=entry.mark.sequence,
-                direction=entry.direction.value,
-                version=migration.version,
-                canonical=entry.canonical,
-                name=migration.name,
-                description=migration.description,
-                kind=migration.kind,
-                up_checksum=migration.up_checksum,
-                down_checksum=migration.down_checksum,
-                epoch=claim.epoch,
-                holder=claim.holder,
-                job=who.job,
-                pod=who.pod,
-                at=at,
-                previous=entry.previous,
-                hash=entry.mark.hash,
-                repair=repair,
-            )
-        )
+        claim, who = self._claim, self._identity
+        row = {
+            "line": claim.line,
+            "sequence": entry.mark.sequence,
+            "direction": entry.direction.value,
+            "version": migration.version,
+            "canonical": entry.canonical,
+            "name": migration.name,
+            "description": migration.description,
+            "kind": migration.kind,
+            "up_checksum": migration.up_checksum,
+            "down_checksum": migration.down_checksum,
+            "epoch": claim.epoch,
+            "holder": claim.holder,
+            "job": who.job,
+            "pod": who.pod,
+            "at": self._at,
+            "previous": entry.previous,
+            "hash": entry.mark.hash,
+            "repair": repair,
+        }
+        self._store.run(self._insert_history, row)
         # What Data and Seed put in may be anybody's data: their text is not kept.
-        if migration.kind == "Schema":
-            self._keep(migration.up_checksum, migration.up)
-        self._keep(migration.down_checksum, migration.down)
-        return Recorded(entry.mark, at)
-
-    def _keep(self, checksum: str | None, text: str | None) -> None:
-        texts = self._tables.texts
-        if text is None or checksum is None:
-            return
-        # Another line may keep the same text at this moment.
-        keep = insert(texts).prefix_with("OR IGNORE", dialect="sqlite").prefix_with("IGNORE", dialect="mysql")
-        keep = keep.prefix_with("IGNORE", dialect="mariadb")
-        if not self._store.rows(select(texts.c.checksum).where(texts.c.checksum == checksum)):
-            self._store.run(keep.values(checksum=checksum, body=entries.packed(text)))
+        up = migration.up if migration.kind == "Schema" else None
+        texts = {migration.up_checksum: up, migration.down_checksum: migration.down}
+        kept = [{"checksum": name, "body": entries.packed(text)} for name, text in texts.items() if text is not None]
+        if kept:
+            self._store.run(self._insert_text, kept)
+        return Recorded(entry.mark, self._at)
 
     def _apply(self, migration: OrderedMigration, entry: Entry) -> None:
-        self._store.run(
-            insert(self._tables.applied).values(
-                line=self._claim.line,
-                canonical=entry.canonical,
-                version=migration.version,
-                name=migration.name,
-                kind=migration.kind,
-                up_checksum=migration.up_checksum,
-                down_checksum=migration.down_checksum,
-                irreversible=migration.irreversible,
-                requires=entries.requirements(migration),
-                sequence=entry.mark.sequence,
-            )
-        )
+        row = {
+            "line": self._claim.line,
+            "canonical": entry.canonical,
+            "version": migration.version,
+            "name": migration.name,
+            "kind": migration.kind,
+            "up_checksum": migration.up_checksum,
+            "down_checksum": migration.down_checksum,
+            "irreversible": migration.irreversible,
+            "requires": entries.requirements(migration),
+            "sequence": entry.mark.sequence,
+        }
+        self._store.run(self._insert_applied, row)
 
     def _unapply(self, entry: Entry) -> bool:
         """Take a version out of what is applied; tell whether it was there."""
@@ -194,7 +196,7 @@ class Recorder:
 
     def _repeatable(self, migration: OrderedMigration, entry: Entry, now: str, undone: str | None) -> None:
         table = self._tables.repeatable
-        values: Mapping[str, Any] = {
+        row = {
             "line": self._claim.line,
             "name": migration.name,
             "up_checksum": now,
@@ -204,4 +206,4 @@ class Recorder:
             "sequence": entry.mark.sequence,
         }
         self._store.run(delete(table).where(table.c.line == self._claim.line, table.c.name == migration.name))
-        self._store.run(insert(table).values(**values))
+        self._store.run(insert(table), row)

@@ -17,6 +17,7 @@ from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.portable.tables import LEDGER_VERSION, PREFIX, UPGRADES, Tables, make_tables
 
 Row = Sequence[Any]
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
 def open_once(url: str, create: Callable[[], Any], schema: str, **options: Any) -> Connection:
@@ -58,26 +59,29 @@ class Store:
         self.tables: Final[Tables] = make_tables(self.TABLE_OPTIONS)
         self.clock: Final[ColumnElement[str]] = literal_column(self.CLOCK)
 
-    def run(self, statement: Executable) -> int:
-        """Run a statement that writes; return how many rows it has met."""
-        return int(self.connection.execute(statement).rowcount)
+    def run(self, statement: Executable, values: Values = None) -> int:
+        """Run a statement that writes one row, or as many as there are values; return how many rows it has met."""
+        return int(self.connection.execute(statement, values).rowcount)
 
     def rows(self, statement: Executable) -> Sequence[Row]:
         """Return the rows of a question."""
         return self.connection.execute(statement).all()
 
+    def ask(self, sql: str) -> Sequence[Row]:
+        """Return the rows of a question as it is written."""
+        return self.connection.exec_driver_sql(sql, execution_options={"no_parameters": True}).all()
+
     def say(self, sql: str) -> None:
         """Run a statement as it is written."""
-        self.connection.exec_driver_sql(sql)
-
-    def now(self) -> str:
-        """Return the time by the database's clock."""
-        [(found,)] = self.rows(select(self.clock))
-        return str(found)
+        self.connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
     def begin(self) -> None:
         """Begin a transaction that writes."""
         self.say(self.BEGIN)
+
+    def begin_reading(self) -> None:
+        """Begin a transaction that only reads."""
+        self.say(self.BEGIN_READING)
 
     def commit(self) -> None:
         """Commit."""
@@ -102,7 +106,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Read as of one moment."""
-        self.say(self.BEGIN_READING)
+        self.begin_reading()
         try:
             yield
         finally:

@@ -1,0 +1,155 @@
+"""What each statement of a migration is: run in the one transaction, or refused. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import Action, RunError
+from lockstep.engines.sqlite.lexer import LexError, Statement, split
+from lockstep.planning.result import ErrorDetail
+from lockstep.planning.wire import OrderedMigration
+
+_CONTROL: Final = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
+_OTHERS: Final = {
+    "ATTACH": "it would reach another database, which this transaction does not cover",
+    "DETACH": "it would reach another database, which this transaction does not cover",
+    "VACUUM": "it cannot run in a transaction, and changes nothing of the schema; run it by hand",
+}
+PRAGMAS: Final = frozenset(
+    """
+    foreign_keys defer_foreign_keys legacy_alter_table recursive_triggers ignore_check_constraints user_version
+    application_id foreign_key_check foreign_key_list integrity_check quick_check table_info table_xinfo table_list
+    index_list index_info index_xinfo collation_list function_list compile_options optimize analysis_limit
+    """.split()  # noqa: SIM905 - a list of 20 quoted words reads worse
+)
+"""Those that may be used: they ask, or end with the migration, or are a part of the database and its transaction."""
+
+_ON: Final = frozenset({"ON", "YES", "TRUE", "1"})
+_OFF: Final = frozenset({"OFF", "NO", "FALSE", "0"})
+_SAFE: Final = (
+    ("CREATE", "INDEX"),
+    ("CREATE", "UNIQUE", "INDEX"),
+    ("CREATE", "VIEW"),
+    ("CREATE", "TRIGGER"),
+    ("DROP", "INDEX"),
+    ("DROP", "VIEW"),
+    ("DROP", "TRIGGER"),
+    ("PRAGMA",),
+    ("SELECT",),
+    ("ANALYZE",),
+    ("REINDEX",),
+    ("EXPLAIN",),
+    ("SAVEPOINT",),
+    ("RELEASE",),
+)
+"""Beginnings of statements that can leave no row without the row that it refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteScript:
+    """One migration's text and where its statements are."""
+
+    text: str
+    parts: tuple[Statement, ...]
+
+    @property
+    def statements(self) -> int:
+        """How many statements it has."""
+        return len(self.parts)
+
+    def sql(self, statement: Statement) -> str:
+        """Return one statement as it is run."""
+        return self.text[statement.start : statement.end]
+
+    @property
+    def foreign_keys(self) -> bool:
+        """Whether it asks for foreign keys to be enforced while it runs: the first PRAGMA decides.
+
+        Within a transaction the pragma does nothing, so it is set before. Off is SQLite's default, and what a table
+        needs that is built anew: dropping the old one would delete what refers to it.
+        """
+        for part in self.parts:
+            if part.words[:1] == ("PRAGMA",) and "FOREIGN_KEYS" in part.keywords:
+                value = _value(self.sql(part))
+                if value is not None:
+                    return value
+        return False
+
+    @property
+    def may_orphan(self) -> bool:
+        """Whether it may leave rows without what they refer to, so that it must be looked for."""
+        return any(not any(part.words[: len(head)] == head for head in _SAFE) for part in self.parts)
+
+
+def _value(sql: str) -> bool | None:
+    """Return what a pragma is set to; None: it only asks."""
+    _, equals, value = sql.partition("=")
+    if not equals:
+        _, _, value = sql.partition("(")
+    word = value.strip().rstrip(")").strip(" \t\r\n'\"").upper()
+    return True if word in _ON else False if word in _OFF else None
+
+
+def pragma_of(words: tuple[str, ...]) -> str | None:
+    """Return the name of the pragma that a statement sets or asks for, in lower case; None where it is in quotes."""
+    if words[:1] != ("PRAGMA",) or len(words) < 2:
+        return None
+    name = words[2] if words[1] in {"MAIN", "TEMP"} and len(words) > 2 else words[1]
+    return name.lower()
+
+
+def refusal(part: Statement) -> str | None:
+    """Return why a statement is refused; None: it may run."""
+    words = part.words
+    head = words[0] if words else ""
+    if head in _CONTROL and not (head == "ROLLBACK" and "TO" in words[1:3]):
+        return (
+            f"{head} is refused: each migration runs in a transaction of Lockstep's own, together with its record; "
+            "remove it"
+        )
+    if head in _OTHERS:
+        return f"{head} is refused: {_OTHERS[head]}"
+    name = pragma_of(words)
+    return None if name is None or name in PRAGMAS else pragma_refused(name)
+
+
+def pragma_refused(name: str) -> str:
+    """Return why a pragma is refused."""
+    return f"PRAGMA {name} is refused: what it changes would outlast the migration, or undo its transaction; "\
+           "set it by hand"  # fmt: skip
+
+
+def read_script(action: Action) -> SqliteScript:
+    """Split a step's text and see that all of it may run in the transaction that Lockstep gives it.
+
+    Raises:
+        RunError: StatementRefused, with the place.
+    """
+    migration, text = action.migration, action.text
+    if migration.transaction == "Never":
+        raise _refused(
+            migration,
+            "transaction: Never is for databases where some DDL cannot be in a transaction; in SQLite all of it can: "
+            "use Auto",
+            (1, 1),
+            None,
+        )
+    try:
+        parts = tuple(split(text))
+    except LexError as error:
+        raise _refused(migration, error.message, (error.line, error.column), None) from error
+    for part in parts:
+        if (why := refusal(part)) is not None:
+            raise _refused(migration, why, (part.line, part.column), part.number)
+    return SqliteScript(text, parts)
+
+
+def _refused(migration: OrderedMigration, message: str, at: tuple[int, int], number: int | None) -> RunError:
+    name = migration.version or migration.name
+    line, column = at
+    place = f"line {line}, column {column}" if number is None else f"statement {number}, line {line}, column {column}"
+    return RunError(
+        Reason.STATEMENT_REFUSED,
+        f"{name} ({migration.name}), {place}: {message}",
+        error=ErrorDetail(name, number, line),
+    )
