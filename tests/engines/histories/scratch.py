@@ -68,9 +68,11 @@ class Scratch:
             words = [self.dump_program, "--inserts", "--no-owner", "--no-privileges", "--no-comments"]
             words += [f"--table={table}" for table in tables] + [f"--dbname={self._conninfo}"]
         elif self.engine == "mariadb":
-            # Compared without regard to case, and returned as they are.
+            # Some write them in capitals.
             listed = ", ".join(f"'{table}'" for table in tables)
-            there = f"FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ({listed})"
+            there = (
+                f"FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND LOWER(TABLE_NAME) IN ({listed})"
+            )
             tables = [name for (name,) in self.query(f"SELECT TABLE_NAME {there}")]
             words = [self.dump_program, "--no-defaults", "--compact", "--skip-extended-insert", "--no-tablespaces"]
             words += [

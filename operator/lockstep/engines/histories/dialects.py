@@ -77,15 +77,16 @@ ORDER BY n.nspname, c.relname, a.attnum
     default_schema="public",
 )
 
+# MariaDB looks a name up in the case of the first of several that differ in nothing else: hence LOWER.
 MYSQL: Final = Dialect(
     quotes="`",
     text="CHAR",
-    parameter="%s",
+    parameter="LOWER(%s)",
     catalog="""
 SELECT t.TABLE_SCHEMA, t.TABLE_NAME, c.COLUMN_NAME
 FROM information_schema.TABLES AS t
 JOIN information_schema.COLUMNS AS c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME
-WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_NAME IN (#)
+WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND LOWER(t.TABLE_NAME) IN (#)
 ORDER BY t.TABLE_NAME, c.ORDINAL_POSITION
 """,
 )
