@@ -91,6 +91,7 @@ def a_job(name: str, input_: str, attempt: int = 1, target: str = "2", **more: A
             "uid": f"uid-{name}",
             "resourceVersion": "1",
             "creationTimestamp": more.get("created", "2026-07-01T11:59:00Z"),
+            "labels": {names.LABEL_MODE: more.get("mode", "run")},
             "annotations": {
                 names.ANNOTATION_OWNER: "orders",
                 names.ANNOTATION_INPUT: input_,
@@ -106,8 +107,8 @@ def a_job(name: str, input_: str, attempt: int = 1, target: str = "2", **more: A
     return job_fact(raw)
 
 
-def a_pod(name: str, job: JobFact, state: Object | None = None, **status: Any) -> PodFact:
-    """Return the fact of a run's pod with this state of its container."""
+def pod(name: str, job: JobFact, state: Object | None = None, **status: Any) -> Object:
+    """Return a run's pod with this state of its container."""
     container = [{"name": names.RUNNER_CONTAINER, "state": state}] if state is not None else []
     metadata: Object = {
         "namespace": "ns",
@@ -120,7 +121,12 @@ def a_pod(name: str, job: JobFact, state: Object | None = None, **status: Any) -
     }
     if status.pop("deleting", False):
         metadata["deletionTimestamp"] = "2026-07-01T12:00:00Z"
-    return pod_fact({"metadata": metadata, "status": {"containerStatuses": container, "phase": "Pending", **status}})
+    return {"metadata": metadata, "status": {"containerStatuses": container, "phase": "Pending", **status}}
+
+
+def a_pod(name: str, job: JobFact, state: Object | None = None, **status: Any) -> PodFact:
+    """Return the fact of a run's pod with this state of its container."""
+    return pod_fact(pod(name, job, state, **status))
 
 
 def ended(result: Result | str | None, code: int = 0, reason: str = "Completed") -> Object:

@@ -159,6 +159,12 @@ class Ledger:
                 one.version, one.name, one.up_checksum, one.down_checksum, one.irreversible, one.kind, number
             )
 
+    def unmark(self, one: Candidate) -> None:
+        """Write down that a person says that a version is not there."""
+        assert one.version is not None
+        self.entries.append(Entry(Direction.REPAIR, one))
+        del self.applied[one.version]
+
     def _repeat(self, step: Step, number: int) -> None:
         one = step.candidate
         if step.direction is Direction.CORRECT:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from lockstep.api.reasons import Reason
-from lockstep.controller.decide.schemaversion import Decision, decide
+from lockstep.controller.decide.schemaversion import decide
+from lockstep.controller.decide.state import Decision
 from lockstep.controller.facts import SchemaVersionFact, schema_version_fact
 from lockstep.controller.inputs import RunInput
 from lockstep.controller.snapshot import Limits, LineView, Member, SchemaVersionSnapshot

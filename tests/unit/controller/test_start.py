@@ -1,159 +1,20 @@
 """Before a run is made everything is read live: against an API server that says other things than the cache."""
 
-import base64
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from lockstep.api import names
 from lockstep.api.reasons import Reason
-from lockstep.controller.cache import Cache, Name
-from lockstep.controller.decide.schemaversion import Start, decide
-from lockstep.controller.events import Announcer
-from lockstep.controller.facts import migration_fact, schema_version_fact
-from lockstep.controller.gather import Gatherer, Memory
+from lockstep.controller.cache import Name
 from lockstep.controller.inputs import pack_tags, tag
-from lockstep.controller.keys import Key, is_urgent, schema_version_key
-from lockstep.controller.kube import (
-    AlreadyExistsError,
-    ConflictError,
-    ForbiddenError,
-    Kube,
-    NotFoundError,
-    Object,
-    Resource,
-    ServerBusyError,
-)
-from lockstep.controller.queue import WorkQueue
-from lockstep.controller.reconcile import Reconciler
-from lockstep.controller.settings import load
-from lockstep.controller.snapshot import Limits
-from lockstep.controller.sources import Sources
-from lockstep.controller.start import FOREIGN_SECONDS, OutdatedError, RejectedError, Starter
+from lockstep.controller.kube import ConflictError, ForbiddenError, Object, Resource, ServerBusyError
+from lockstep.controller.start import FOREIGN_SECONDS, OutdatedError, RejectedError
 from lockstep.planning import wire
 from lockstep.planning.result import Result
-from support.controller import FakeClock, a_member, a_pod, apply_merge_patch, ended, migration, schema_version
-
-KEY = schema_version_key("ns", "orders")
-SETTINGS = load({"POD_NAMESPACE": "ns", "LOCKSTEP_IMAGE": "lockstep:1"})
-
-
-class Api:
-    """The objects of an API server, and what was asked of it."""
-
-    def __init__(self, *objects: tuple[str, Object]) -> None:
-        self.objects: dict[tuple[str, str], Object] = {
-            (plural, raw["metadata"]["name"]): raw for plural, raw in objects
-        }
-        self.asked: list[tuple[str, str, str]] = []
-        self.bodies: list[Object] = []
-        self.refuse: Exception | None = None
-
-    def _ask(self, verb: str, resource: Resource, name: str) -> None:
-        self.asked.append((verb, resource.plural, name))
-
-    def writes(self) -> list[tuple[str, str]]:
-        return [(verb, plural) for verb, plural, _ in self.asked if verb not in ("get", "list")]
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        self._ask("get", resource, name)
-        if (resource.plural, name) not in self.objects:
-            raise NotFoundError(404, "NotFound", name)
-        return self.objects[resource.plural, name]
-
-    async def pages(self, resource: Resource, namespace: str, **selectors: str) -> Any:
-        self._ask("list", resource, "")
-        yield [raw for (plural, _), raw in self.objects.items() if plural == resource.plural]
-
-    async def list_all(self, resource: Resource, namespace: str, **selectors: str) -> list[Object]:
-        return [each async for page in self.pages(resource, namespace) for each in page]
-
-    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
-        name = body["metadata"]["name"]
-        self._ask("create", resource, name)
-        if self.refuse is not None:
-            raise self.refuse
-        if (resource.plural, name) in self.objects:
-            raise AlreadyExistsError(409, "AlreadyExists", name)
-        self.bodies.append(body)
-        metadata = {**body["metadata"], "uid": f"uid-{name}", "resourceVersion": "1", "namespace": namespace}
-        made = self.objects[resource.plural, name] = {**body, "metadata": metadata}
-        return made
-
-    async def patch(
-        self, resource: Resource, namespace: str, name: str, body: Object, subresource: str | None = None
-    ) -> Object:
-        self._ask("patch", resource, name)
-        self.bodies.append(body)
-        if self.refuse is not None:
-            raise self.refuse
-        raw = self.objects[resource.plural, name]
-        for part in ("spec", "status"):
-            raw = {**raw, part: apply_merge_patch(raw.get(part, {}), body.get(part, {}))}
-        version = str(int(raw["metadata"]["resourceVersion"]) + 1)
-        made = {**raw, "metadata": {**raw["metadata"], "resourceVersion": version}}
-        self.objects[resource.plural, name] = made
-        return made
-
-    async def delete(self, resource: Resource, namespace: str, name: str, **preconditions: Any) -> None:
-        self._ask("delete", resource, name)
-        self.bodies.append(preconditions)
-        self.objects.pop((resource.plural, name), None)
-
-
-class World:
-    """An operator's parts over an API, its cache filled from it."""
-
-    def __init__(self, *objects: tuple[str, Object]) -> None:
-        self.api = Api(*objects)
-        self.clock = FakeClock()
-        kube = cast(Kube, self.api)
-        self.cache = Cache(self.clock)
-        for (plural, _), raw in self.api.objects.items():
-            if plural == "migrations":
-                self.cache.put(migration_fact(raw))
-            elif plural == "schemaversions":
-                self.cache.put(schema_version_fact(raw))
-        self.clock.seconds += 60
-        memory = Memory(self.clock)
-        sources = Sources(kube, self.clock)
-        self.gatherer = Gatherer(self.cache, kube, sources, self.clock, memory, Limits())
-        self.starter = Starter(self.cache, kube, sources, self.gatherer, SETTINGS, "cluster-uid")
-        self.queue: WorkQueue[Key] = WorkQueue(self.clock, urgent=is_urgent)
-        self.reconciler = Reconciler(
-            self.cache,
-            kube,
-            self.gatherer,
-            self.starter,
-            Announcer(kube, self.clock),
-            memory,
-            self.queue,
-            self.clock,
-            SETTINGS,
-        )
-
-    async def wanted(self) -> Start:
-        s = await self.gatherer.schema_version(KEY)
-        assert s is not None
-        start = decide(s).start
-        assert start is not None
-        return start
-
-    def order(self) -> wire.Order:
-        """Return the order in the bundle that was made."""
-        shards = [
-            base64.b64decode(raw["binaryData"]["shard"])
-            for (plural, _), raw in sorted(self.api.objects.items())
-            if plural == "configmaps" and "binaryData" in raw
-        ]
-        return wire.unpack(shards)
-
-    def change(self, plural: str, name: str, **parts: Any) -> None:
-        """Change an object on the API server only."""
-        raw = self.api.objects[plural, name]
-        metadata = {**raw["metadata"], "resourceVersion": "9", "generation": 2, **parts.pop("metadata", {})}
-        self.api.objects[plural, name] = {**raw, **parts, "metadata": metadata}
+from support.controller import a_member, a_pod, ended, migration, schema_version
+from support.world import KEY, SETTINGS, World
 
 
 def a_world(**spec: Any) -> World:

@@ -29,7 +29,7 @@ _OUTCOMES: dict[Outcome, Literal["Done", "Retryable", "Permanent", "Person"]] = 
 }
 LOST_RETRY = 1.0
 """Seconds before an attempt that was only taken away is made again."""
-_TAKEN = frozenset({"up", "repeat", "baseline", "adopt", "correct"})
+TAKEN = frozenset({"up", "repeat", "baseline", "adopt", "correct"})
 """Steps after which the ledger has a Migration as it is."""
 
 
@@ -260,7 +260,7 @@ def _after_steps(
     """Return what is settled once a run has taken its steps."""
     marks = {m.fact.name: tag(m.as_set_member()) for m in given}
     for step in _own_steps(result):
-        if step.direction in _TAKEN and step.name in marks:
+        if step.direction in TAKEN and step.name in marks:
             settled.add(marks[step.name])
         elif step.direction == "down":
             settled -= {mark for mark, m in left.items() if m.fact.name == step.name}

@@ -34,13 +34,15 @@ def undone(s: SchemaVersionSnapshot, target: Version) -> tuple[Member, ...]:
 def input_members(s: SchemaVersionSnapshot, target: Version) -> list[SetMember]:
     """Return what a run to the target depends on.
 
-    That is the set up to it, the repeatable ones and, on the way down, the downs that were corrected since: the others
-    are in the ledger as they are, so that taking them away changes nothing.
+    On the way up that is the set up to the target and the repeatable ones. On the way down, what of all these and of
+    the downs is not in the ledger as it is: taking the others away changes nothing.
     """
     given = [m for m in s.members if m.readable and (m.fact.version is None or m.fact.version <= target)]
+    if s.fact.version is None or target >= s.fact.version:
+        return [m.as_set_member() for m in given]
     settled = unpack_tags(s.fact.status.settled)
-    corrected = [m for m in undone(s, target) if tag(m.as_set_member()) not in settled]
-    return [m.as_set_member() for m in (*given, *corrected)]
+    members = [m.as_set_member() for m in (*given, *undone(s, target))]
+    return [each for each in members if tag(each) not in settled]
 
 
 def required_by(line: str, target: Version, lines: Mapping[str, LineView]) -> list[str]:

@@ -8,7 +8,7 @@ from lockstep.api.reasons import Reason, Severity
 from lockstep.api.schemaversion import Pending, SchemaVersionStatus
 from lockstep.controller.clock import rfc3339
 from lockstep.controller.decide import approval, attempts, drift
-from lockstep.controller.decide.absorb import absorb, absorb_lost, is_recorded
+from lockstep.controller.decide.absorb import absorb, absorb_lost, is_recorded, reached_input
 from lockstep.controller.decide.state import Decision, Start, State, reason_of
 from lockstep.controller.decide.under_way import WATCH_AGAIN, is_permanent, run_fields, under_way
 from lockstep.controller.decide.wanted import Blocked, Ready, Settled, Want, want
@@ -75,7 +75,9 @@ def _current(status: SchemaVersionStatus, wanted: Want, s: SchemaVersionSnapshot
     """Return the status without what another set, target or policy has made void."""
     changes: dict[str, Any] = {}
     if not isinstance(wanted, Blocked) and status.plan is not None:
-        changes["plan"] = approval.current(status.plan, wanted.input)
+        # Once it has run it stays as the last that was approved.
+        ran = approval.current(status.plan, RunInput.parse(reached_input(status)))
+        changes["plan"] = approval.current(status.plan, wanted.input) or (ran if isinstance(wanted, Settled) else None)
     if s.fact.spec is not None and s.fact.spec.drift == "Ignore":
         changes["drift"] = None
     return status.model_copy(update=changes)
@@ -128,8 +130,11 @@ def _towards(
     s: SchemaVersionSnapshot,
 ) -> State:
     assert s.fact.spec is not None  # noqa: S101 - what is wanted was read from it
-    state = attempts.next_job(status, wanted, s.fact.spec, unfinished, s)
-    if check is None or state.start is None:
+    if check is None:
+        return attempts.next_job(status, wanted, s.fact.spec, unfinished, s)
+    # Its pod is none of a run's: it need not be waited for, it is ended.
+    state = attempts.next_job(status, wanted, s.fact.spec, unfinished, replace(s, pods_left=()))
+    if state.start is None:
         return state
     stop = None if check.job.deleting else check.job
     message = f"Job {check.job.name}, which looks for drift, ends first"
