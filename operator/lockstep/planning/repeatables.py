@@ -45,7 +45,7 @@ def plan_repeatables(
         if step is not None:
             before.append(step)
             now = ABSENT if step.direction is Direction.DOWN else step.candidate.up_checksum
-            known[each.name] = replace(each, up_checksum=now, undone=step.undone)
+            known[each.name] = replace(each, up_checksum=now, undone=step.undone, sequence=past.newest)
     after = [step for name in known if (step := _put_back(known[name], repeatables.get(name), past)) is not None]
     # As they came: one view may be built on another.
     after.sort(key=lambda step: past.last(step.candidate))
@@ -64,7 +64,10 @@ def _out_of_the_way(each: Repeated, found: Candidate | None, past: "_Past") -> S
     With a down it is dropped; without one, what the set has now, or what it was before, is run over it.
     """
     same = found is not None and found.up_checksum == each.up_checksum
-    down = found.down_checksum if found is not None and same else each.down_checksum
+    down = each.down_checksum
+    if found is not None and (same or down == ABSENT):
+        # Its own, perhaps corrected; or that of the text that comes after it, where it had none.
+        down = found.down_checksum
     if down != ABSENT:
         return Step(
             Direction.DOWN, Candidate(each.name, None, each.up_checksum, down, kind=each.kind), each.up_checksum
@@ -102,7 +105,7 @@ class _Past:
         for each in sorted(history.ran, key=lambda ran: ran.sequence):
             self._ran.setdefault(each.name, []).append(each)
         known = {each.version: each.sequence for each in history.applied}
-        self._newest = max(known.values(), default=0)
+        self.newest = max(known.values(), default=0)
         self._rises = any(version not in known for version in final)
         # When versions were there that are not any more: from, until.
         self._lost: list[tuple[int, int | None]] = [
@@ -128,7 +131,7 @@ class _Past:
 
     def grew_since(self, each: Repeated) -> bool:
         """Tell whether a version was applied, or will be, after a repeatable migration was last touched."""
-        return self._rises or self._newest > each.sequence
+        return self._rises or self.newest > each.sequence
 
     def last(self, candidate: Candidate) -> int:
         """Return the number under which a text ran last."""

@@ -301,6 +301,12 @@ def test_or_the_text_that_the_set_has_changed(line: Line) -> None:
     assert line.views == [new.up_checksum]
 
 
+def test_or_is_dropped_by_the_down_of_that_text(line: Line) -> None:
+    grown(line, down=False)
+    new = view("v", "1", edition="new")
+    assert line.to("2", *ALL, new) == [f"down {V3.up_checksum}", "down 3", f"repeat {new.up_checksum}"]
+
+
 def test_a_view_without_a_down_or_a_past_is_left_alone(line: Line) -> None:
     harmless = view("v", "1", down=False)
     line.to("2", ONE, TWO, harmless)
