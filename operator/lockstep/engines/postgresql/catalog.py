@@ -4,12 +4,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from lockstep.engines.postgresql import catalog_sql
+from lockstep.engines.postgresql import catalog_more_sql, catalog_sql
+from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED
 from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError, StoppedError
 from lockstep.planning.drift import Options
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 TRIES: Final = 5
+# What prints the definition of a view fails when it was dropped since: so the views first, soon after the snapshot.
+_ALWAYS: Final = (
+    catalog_sql.VIEWS,
+    catalog_sql.TRIGGERS,
+    catalog_sql.SCHEMAS,
+    catalog_sql.TABLES,
+    catalog_sql.COLUMNS,
+    catalog_sql.INDEXES,
+    catalog_sql.CONSTRAINTS,
+    catalog_sql.SEQUENCES,
+    catalog_sql.FUNCTIONS,
+    catalog_sql.TYPES,
+    catalog_more_sql.EXTENSIONS,
+    catalog_more_sql.STATISTICS,
+    catalog_more_sql.OPERATORS,
+)
+_ASKED: Final = {"Grants": catalog_more_sql.GRANTS, "Policies": catalog_more_sql.POLICIES}
 _SHIFTED: Final = frozenset({"XX000", "42P01", "42703", "42704", "42883", "40001"})
 """SQLSTATEs of a catalog that changed in mid-read: what prints definitions looks at the newest one, whatever the
 snapshot, and stumbles over what has just gone."""
@@ -27,7 +45,7 @@ class CatalogOptions:
     @property
     def options(self) -> Options:
         """As the ledger keeps it beside the hashes."""
-        return Options(catalog_sql.FORMAT, self.include)
+        return Options(FORMAT, self.include)
 
 
 def server_major(channel: Channel) -> int:
@@ -58,13 +76,13 @@ def read_objects(channel: Channel, options: CatalogOptions) -> dict[str, str]:
 
 def pinned() -> list[Command]:
     """Return what makes the open transaction print definitions the same way for every role."""
-    return [Command(f"SET LOCAL {name} = {value}") for name, value in catalog_sql.PINNED.items()]
+    return [Command(f"SET LOCAL {name} = {value}") for name, value in PINNED.items()]
 
 
 def reading(channel: Channel, ledger_schema: str, include: Iterable[str]) -> list[Command]:
     """Return the queries, each of which gives names and hashes."""
-    queries = [*catalog_sql.ALWAYS, catalog_sql.publications(channel.server_version)]
-    queries += [catalog_sql.ASKED[word] for word in sorted(include)]
+    queries = [*_ALWAYS, catalog_more_sql.publications(channel.server_version)]
+    queries += [_ASKED[word] for word in sorted(include)]
     return [Command(query, (ledger_schema,)) for query in queries]
 
 
