@@ -119,6 +119,13 @@ def test_a_history_is_read_as_the_tool_has_made_it(on: On, path: Path) -> None:
         assert PROBLEMS[name][0] in not_adopted(seen, tool).lower()
 
 
+@pytest.mark.parametrize("name", ["flyway", "liquibase", "rails"])
+def test_every_postgresql_is_asked_the_same(any_database: Database, name: str) -> None:
+    on = OnPostgresql(any_database)
+    load(on, name, "postgresql")
+    assert pairs(found(on, name).rows) == ROWS[name][1]
+
+
 @pytest.mark.parametrize("on", ["postgresql", "mariadb"], indirect=True)
 def test_liquibase_by_id_or_by_the_whole_name(on: On, request: pytest.FixtureRequest) -> None:
     load(on, "liquibase", request.node.callspec.params["on"])

@@ -86,7 +86,7 @@ def test_what_failed_is_refused_by_name_whatever_else_there_is() -> None:
 
 
 def test_an_empty_history_is_refused() -> None:
-    assert "spec.baseline" in refused([], [candidate("1")]).message
+    assert "holds nothing that is applied: say with spec.baseline" in refused([], [candidate("1")]).message
 
 
 def test_two_rows_of_one_version_are_refused() -> None:
