@@ -1,0 +1,271 @@
+"""MySQL and MariaDB behind the engines' protocol."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import Connection
+
+from lockstep.engines.base import (
+    Action,
+    ConnectionLostError,
+    DriftFinding,
+    LedgerState,
+    Log,
+    Recorded,
+    RunError,
+    Script,
+    SecretWords,
+    Session,
+    Target,
+    Task,
+)
+from lockstep.engines.control import Control
+from lockstep.engines.histories.dialects import MYSQL
+from lockstep.engines.mysql import catalog, dsn
+from lockstep.engines.mysql.apply import Applier
+from lockstep.engines.mysql.blockers import Blockers
+from lockstep.engines.mysql.channel import Channel, SqlError
+from lockstep.engines.mysql.connect import Connector
+from lockstep.engines.mysql.errors import own_error
+from lockstep.engines.mysql.lock import Locks, pause
+from lockstep.engines.mysql.running import Work
+from lockstep.engines.mysql.server import Server, check_pooler, check_server, read_server
+from lockstep.engines.mysql.session import SessionState
+from lockstep.engines.mysql.settle import settle
+from lockstep.engines.mysql.statements import SqlScript, read_script
+from lockstep.engines.mysql.store import Around, MysqlStore, translated
+from lockstep.engines.portable.foreign import read_foreign
+from lockstep.engines.portable.ledger import Ledger
+from lockstep.engines.portable.objects import Catalog, DriftWatch
+from lockstep.engines.portable.records import Recorder
+from lockstep.planning.adoption import ForeignRow
+from lockstep.planning.wire import RepairOrder
+
+
+class MysqlSession:
+    """One checked connection; after `lock`, the holder of its line."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        server: Server,
+        connector: Connector,
+        *,
+        task: Task,
+        control: Control,
+        log: Log,
+    ) -> None:
+        self._channel = channel
+        self._server = server
+        self._connector = connector
+        self._task = task
+        self._control = control
+        self._log = log
+        order = task.order
+        self._state = SessionState(channel, server, log)
+        self._store = MysqlStore(connection, server.database)
+        self._ledger = Ledger(self._store, order, Around(channel), log)
+        self._locks = Locks(channel, server.database, order.line)
+        look = Catalog(
+            lambda: catalog.read_objects(channel, server),
+            catalog.major_of(server),
+            catalog.OPTIONS,
+            lambda line: self._locks.holder_of(line) is not None,
+        )
+        self._drift = DriftWatch(self._store, self._ledger, look, order, log)
+        self._recorder: Recorder | None = None
+        self._applier: Applier | None = None
+
+    def check(self) -> None:
+        """See that the server can be worked on, then set the session up."""
+        pooler = self._task.order.database.pooler
+        check_server(self._server, pooler)
+        if pooler == "Session":
+            beside = self._connector.beside()
+            try:
+                check_pooler(self._channel, beside)
+            finally:
+                beside.close()
+        self._state.set_up()
+
+    def lock(self, wait: float) -> None:
+        """Take the line's lock; the ledger is made or upgraded while nobody works with it."""
+        with _own():
+            self._take_lock(time.monotonic() + wait)
+            beside = self._connector.beside()
+            try:
+                self._locks.prove(beside, cluster=self._server.galera)
+            finally:
+                beside.close()
+
+    def _take_lock(self, until: float) -> None:
+        while True:
+            if self._ledger.is_ready():
+                if self._locks.try_line():
+                    return
+            elif self._locks.try_ledger():
+                try:
+                    if self._make_ledger():
+                        continue
+                finally:
+                    with suppress(ConnectionLostError, SqlError):
+                        self._locks.release_ledger()
+            if time.monotonic() >= until:
+                raise self._is_held()
+            pause(self._control)
+            if (reason := self._control.stop) is not None:
+                raise RunError(reason, "the run was asked to stop while it waited for the lock")
+
+    def _make_ledger(self) -> bool:
+        """Make or upgrade the ledger, unless a line's run is at work in it."""
+        if self._store.version() and any(self._locks.holder_of(line) for line in self._lines()):
+            return False
+        self._ledger.make()
+        return True
+
+    def _lines(self) -> Sequence[str]:
+        run = self._store.tables.run
+        return [str(line) for (line,) in self._store.rows(run.select().with_only_columns(run.c.line))]
+
+    def _is_held(self) -> RunError:
+        return self._locks.held(self._ledger.last_run() if self._store.version() else None)
+
+    def enter(self) -> LedgerState:
+        """Begin this run in the ledger, and settle what a dead one has left."""
+        task, channel = self._task, self._channel
+        with _own():
+            claim, state = self._ledger.enter(task.identity, str(uuid.uuid4()), str(channel.id))
+            assert state.mark is not None  # noqa: S101 - `lock` has made the ledger
+            recorder = Recorder(self._store, claim, task.identity, state.mark)
+            half = state.history.partial
+            if half is not None and settle(
+                channel, self._store, recorder, half, database=self._server.database, log=self._log
+            ):
+                state = self._ledger.read(task.identity)
+        work = Work(
+            channel,
+            self._store,
+            recorder,
+            self._server,
+            self._state,
+            self._control,
+            Blockers(channel.id, self._connector.beside, maria=self._server.maria),
+            self._locks.is_mine,
+            task.order.line,
+            task.order.limits,
+            self._log,
+        )
+        self._recorder, self._applier = recorder, Applier(work, half=state.history.partial is not None)
+        return state
+
+    def read(self) -> LedgerState:
+        """Return what the ledger says, without a lock and without writing."""
+        with _own():
+            if self._ledger.exists():
+                return self._ledger.read(self._task.identity)
+            return self._ledger.absent()
+
+    def texts(self, checksums: Sequence[str]) -> Mapping[str, str]:
+        """Return the texts that the ledger keeps."""
+        with _own():
+            return self._ledger.texts(checksums) if checksums and self._store.version() else {}
+
+    def foreign(self) -> tuple[tuple[ForeignRow, ...], bool]:
+        """Return the other tool's history."""
+        order = self._task.order
+        assert order.adopt is not None  # noqa: S101 - asked for only then
+        with _own():
+            return read_foreign(self._store, MYSQL, order.adopt, order.line, self._log)
+
+    def end_holder(self, pod: str) -> None:
+        """End the session that holds this line's lock."""
+        with _own():
+            last = self._ledger.last_run() if self._store.version() else None
+            self._locks.end_holder(pod, last, self._task.identity.owner)
+
+    def repair(self, repair: RepairOrder, action: Action) -> Recorded:
+        """Do a person's act and record it."""
+        with _own():
+            return self._records.repair(repair, action.migration)
+
+    @property
+    def _records(self) -> Recorder:
+        assert self._recorder is not None  # noqa: S101 - `enter` comes first
+        return self._recorder
+
+    def apply(self, action: Action, script: Script, waiting: Callable[[str], None]) -> Recorded:
+        """Run one step and record it: both or neither, or the line is Partial."""
+        assert isinstance(script, SqlScript)  # noqa: S101 - this engine has made it
+        assert self._applier is not None  # noqa: S101 - `enter` comes first
+        with _own():
+            return self._applier.apply(action, script, waiting)
+
+    def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
+        """Record steps that run nothing."""
+        with _own():
+            return self._records.record(actions)
+
+    def drift(self) -> DriftFinding:
+        """Look for changes made by hand."""
+        with _own():
+            return self._drift.look()
+
+    def accept_drift(self) -> None:
+        """Take what was found for what shall be."""
+        with _own():
+            self._drift.accept()
+
+    def settle_drift(self) -> None:
+        """Take this run's changes into what shall be."""
+        with _own():
+            self._drift.settle()
+
+    def close(self) -> None:
+        """Close the connection: the lock goes with it."""
+        with suppress(Exception):
+            self._channel.close()
+
+
+@contextmanager
+def _own() -> Iterator[None]:
+    """Turn errors of Lockstep's own statements into what they mean."""
+    try:
+        with translated():
+            yield
+    except SqlError as error:
+        # `from None`: what lies behind it may hold the statement with its values.
+        raise own_error(error.number, error.words) from None
+
+
+class MysqlEngine:
+    """MySQL 8.0 and newer, MariaDB 10.11 and newer."""
+
+    def target(self, words: SecretWords, secret: str) -> Target:
+        """Read the Secret's words."""
+        params = dsn.parse(words, secret)
+        return Target("mysql", params, dsn.secrets_of(params, words.url))
+
+    def script(self, action: Action) -> Script:
+        """Split a step's text and see that it may run."""
+        return read_script(action)
+
+    def connect(self, task: Task, control: Control, log: Log) -> Session:
+        """Connect and check the server."""
+        connector = Connector(task, control)
+        with _own():
+            connection, channel = connector.open()
+            try:
+                server = read_server(channel)
+                channel.id = server.connection
+                session = MysqlSession(connection, channel, server, connector, task=task, control=control, log=log)
+                session.check()
+            except BaseException:
+                channel.close()
+                raise
+        return session
+
+
+ENGINE = MysqlEngine()

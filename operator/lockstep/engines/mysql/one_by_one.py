@@ -1,0 +1,222 @@
+"""A migration statement by statement: what commits by itself is journaled, what does not commits with its note."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import Recorded, RunError
+from lockstep.engines.lexing import Statement
+from lockstep.engines.mysql import failures
+from lockstep.engines.mysql.channel import SqlError, StatementTimeoutError, StoppedError
+from lockstep.engines.mysql.errors import own_error
+from lockstep.engines.mysql.images import has_happened, images, to_note
+from lockstep.engines.mysql.running import Running
+from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, refused
+from lockstep.engines.mysql.store import translated
+from lockstep.engines.mysql.subjects import HEAD, NEVER, Effect, Settling, effect_of
+from lockstep.engines.portable.journal import FINISHED, Noted
+
+_WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH"})
+_TABLES: Final = re.compile(r"\b(?:into|update|from|join|replace|insert|ignore)\s+`?([\w$]+)`?", re.IGNORECASE)
+_LASTING: Final = """
+SELECT t.TABLE_NAME FROM information_schema.TABLES AS t JOIN information_schema.ENGINES AS e ON e.ENGINE = t.ENGINE
+WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND COALESCE(e.TRANSACTIONS, 'NO') <> 'YES'
+  AND t.TABLE_NAME IN ({})
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a statement is, once it is known what an EXECUTE executes."""
+
+    kind: Kind
+    sql: str
+    drops: bool = False
+
+    @property
+    def effect(self) -> Effect:
+        """What it changes, and how that can be told."""
+        return effect_of(self.sql) if self.kind is Kind.COMMITS else NEVER
+
+
+class OneByOne:
+    """One step, from where an earlier run has left it."""
+
+    def __init__(self, running: Running, noted: Sequence[Noted]) -> None:
+        self._running = running
+        self._work = running.work
+        self._script = running.script
+        self._journal = running.work.recorder.journal
+        self._done = _done(running, noted)
+        running.left = bool(self._done)
+
+    def run(self) -> Recorded:
+        """Run what has not been run, then record the step.
+
+        Raises:
+            RunError: if it failed; what has run is in the journal.
+            ConnectionLostError: if it is not known what is there.
+        """
+        running, script = self._running, self._script
+        for part in script.parts:
+            if script.kind(part) is Kind.SESSION:
+                running.retry(lambda part=part: self._session(part))  # type: ignore[misc]
+            elif part.number not in self._done:
+                running.retry(lambda part=part: self._one(part))  # type: ignore[misc]
+        running.settle_session()
+        try:
+            return running.record(begun=False)
+        except SqlError as error:
+            self._work.store.roll_back()
+            raise own_error(error.number, error.words) from error
+        except RunError:
+            self._work.store.roll_back()
+            raise
+
+    def _one(self, part: Statement) -> None:
+        meaning = self._meaning(part)
+        if meaning.kind is Kind.PLAIN:
+            self._with_its_note(part)
+        else:
+            self._by_itself(part, meaning)
+        self._running.left = True
+
+    def _meaning(self, part: Statement) -> Meaning:
+        """Return what a statement is.
+
+        Raises:
+            RunError: StatementRefused, if it executes what is refused.
+        """
+        sql, kind = self._script.sql(part), self._script.kind(part)
+        words = part.words
+        if kind is Kind.OPAQUE and words[:1] == ("EXECUTE",) and (found := self._running.prepared.of(sql)) is not None:
+            sql, inner = found
+            words, kind = inner.words, kind_of(inner.words)
+            if (why := refused(inner, sql)) is not None:
+                place = self._running.place(part)
+                raise RunError(Reason.STATEMENT_REFUSED, f"{place.words()}: {why}", error=place.detail())
+        if kind is Kind.SESSION:
+            kind = Kind.OPAQUE
+        if kind is Kind.PLAIN and words[:1] and words[0] in _WRITES and lasting_tables(self._running, (sql,)):
+            kind = Kind.OPAQUE
+        return Meaning(kind, sql, words[:1] == ("DROP",))
+
+    def _session(self, part: Statement) -> None:
+        """Run what concerns the session alone: in each run again, since the session is another."""
+        try:
+            self._running.statement(part)
+        except (SqlError, StoppedError, StatementTimeoutError) as error:
+            raise self._running.explained(error, part) from error
+
+    def _with_its_note(self, part: Statement) -> None:
+        """Run what can be rolled back: it and its note are committed together."""
+        running, work = self._running, self._work
+        work.channel.query("START TRANSACTION")
+        try:
+            running.statement(part)
+            with translated():
+                work.recorder.fence(running.action.label)
+                self._start(part, None)
+                self._journal.finish(running.step, running.direction, part.number)
+                work.store.commit()
+        except (SqlError, StoppedError, StatementTimeoutError) as error:
+            if not work.channel.roll_back():
+                raise self._doubt(
+                    part, "it failed, and tables without transactions keep what it had changed"
+                ) from error
+            raise running.explained(error, part) from error
+        except RunError:
+            work.channel.roll_back()
+            raise
+
+    def _by_itself(self, part: Statement, meaning: Meaning) -> None:
+        """Run what commits by itself, noted before and after."""
+        running, work = self._running, self._work
+        effect, database = meaning.effect, work.server.database
+        before = images(work.channel, effect, database)
+        note = to_note(meaning.sql[:HEAD] if effect.settling is not Settling.NEVER else "", before)
+        running.note(lambda: self._start(part, note))
+        try:
+            running.statement(part)
+        except (SqlError, StoppedError, StatementTimeoutError) as error:
+            work.channel.roll_back()
+            self._failed(part, effect, before, drops=meaning.drops)
+            raise running.explained(error, part) from error
+        if part.number != self._script.parts[-1].number:
+            # That of the last one is taken away with the record.
+            running.note(lambda: self._journal.finish(running.step, running.direction, part.number))
+
+    def _failed(self, part: Statement, effect: Effect, before: Sequence[str | None] | None, *, drops: bool) -> None:
+        """See what a statement has left that failed; nothing: it is as if it had never begun.
+
+        Raises:
+            RunError: Partial.
+        """
+        running, work = self._running, self._work
+        # A TRUNCATE that fails has done nothing, whatever its table holds.
+        if effect.settling is not Settling.EMPTY:
+            try:
+                happened = has_happened(work.channel, effect, before, work.server.database, drops=drops)
+            except SqlError:
+                happened = None
+            if happened is not False:
+                raise self._doubt(part, "it failed, and may have changed something all the same")
+        running.note(lambda: self._journal.drop(running.step, running.direction, part.number))
+
+    def _doubt(self, part: Statement, why: str) -> RunError:
+        running = self._running
+
+        def write() -> None:
+            self._start(part, None)
+            self._journal.doubt(running.step, running.direction, part.number, why)
+
+        running.note(write)
+        return failures.doubtful(running.place(part), why)
+
+    def _start(self, part: Statement, note: str | None) -> None:
+        running = self._running
+        self._journal.start(
+            running.step,
+            running.direction,
+            part.number,
+            checksum=running.checksum,
+            digest=self._script.digest(part),
+            note=note,
+        )
+
+
+def _done(running: Running, noted: Sequence[Noted]) -> frozenset[int]:
+    """Return the numbers of the statements that have taken effect, if the text still begins with them.
+
+    Raises:
+        RunError: Partial.
+    """
+    script, found = running.script, set()
+    for each in noted:
+        if each.state != FINISHED:
+            continue
+        part = script.parts[each.statement - 1] if each.statement <= len(script.parts) else None
+        if part is None or script.digest(part) != each.digest:
+            raise failures.changed_before(running.place(part or (script.parts[-1] if script.parts else None)))
+        found.add(each.statement)
+    return frozenset(found)
+
+
+def lasting_tables(running: Running, texts: Sequence[str]) -> bool:
+    """Tell whether statements may change tables without transactions, which keep what is rolled back."""
+    names = {name for sql in texts for name in _TABLES.findall(sql[:HEAD])}
+    if not names:
+        return False
+    marks = ", ".join(["%s"] * len(names))
+    return bool(running.work.channel.query(_LASTING.format(marks), *sorted(names)))
+
+
+def writes(script: SqlScript) -> tuple[str, ...]:
+    """Return the heads of the statements that change rows. Pure."""
+    return tuple(
+        script.text[part.start : min(part.end, part.start + HEAD)]
+        for part, kind in zip(script.parts, script.kinds, strict=True)
+        if kind is Kind.PLAIN and part.words[:1] and part.words[0] in _WRITES
+    )

@@ -1,0 +1,205 @@
+"""One step under way: its statements run one after the other, tried again when they meet a lock, errors explained."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import Action, Log, Recorded, RunError
+from lockstep.engines.control import Control
+from lockstep.engines.lexing import Statement
+from lockstep.engines.mysql import failures
+from lockstep.engines.mysql.blockers import Blockers
+from lockstep.engines.mysql.channel import Channel, SqlError, StatementTimeoutError, StoppedError
+from lockstep.engines.mysql.errors import PASSING, own_error
+from lockstep.engines.mysql.failures import Failure, Place
+from lockstep.engines.mysql.prepared import Prepared
+from lockstep.engines.mysql.server import Server
+from lockstep.engines.mysql.session import SessionState
+from lockstep.engines.mysql.statements import Kind, SqlScript
+from lockstep.engines.mysql.store import translated
+from lockstep.engines.portable.entries import canonical_of
+from lockstep.engines.portable.records import Recorder
+from lockstep.engines.portable.rows import step_key
+from lockstep.engines.portable.store import Store
+from lockstep.planning.wire import Limits
+
+TRIES: Final = 6
+"""How often a statement or a transaction is tried when it meets a lock, before the run gives way to a later one."""
+FIRST_PAUSE: Final = 0.3
+LONGEST_PAUSE: Final = 5.0
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run works with."""
+
+    channel: Channel
+    store: Store
+    recorder: Recorder
+    server: Server
+    session: SessionState
+    control: Control
+    blockers: Blockers
+    holds: Callable[[], bool]
+    """Tells whether the session still holds the line's lock."""
+    line: str
+    limits: Limits
+    log: Log
+
+
+class PassingError(Exception):
+    """A lock or a deadlock: the next try may pass; nothing of this try is left."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error.number)
+        self.failure = failure
+
+
+class Running:
+    """One step."""
+
+    def __init__(self, work: Work, action: Action, script: SqlScript, waiting: Callable[[str], None]) -> None:
+        self.work = work
+        self.action = action
+        self.script = script
+        self.waiting = waiting
+        self.left = False
+        """Whether some of its statements have taken effect for good."""
+        self.prepared = Prepared(work.channel)
+        self.step = step_key(action.migration.name, canonical_of(action.migration))
+        self.direction = action.step.direction.value
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of the text that is run."""
+        down = self.action.migration.down_checksum if self.direction == "down" else None
+        return down or self.action.migration.up_checksum
+
+    def statement(self, part: Statement) -> None:
+        """Run one statement, with what it did in the log.
+
+        Raises:
+            SqlError: if the server refused it.
+            StoppedError: if the run must stop.
+            StatementTimeoutError: if it took longer than it may.
+            ConnectionLostError: if the connection is gone.
+        """
+        work = self.work
+        if work.control.stop is not None:
+            raise StoppedError
+        sql, limits = self.script.sql(part), work.limits
+        tick = min(1.0, (self.action.migration.lock_timeout_ms or limits.lock_timeout_ms) / 2000)
+        limit = limits.statement_timeout_ms / 1000 if limits.statement_timeout_ms else None
+        reply = work.channel.run(sql, limit=limit, tick=tick, on_tick=work.blockers.look)
+        if reply.affected or reply.warnings:
+            version = self.action.migration.version
+            work.log("statement", version=version, statement=part.number, rows=reply.affected, warnings=reply.warnings)
+        if reply.warnings:
+            for number, words in work.channel.warnings():
+                work.log("warning", level="warning", statement=part.number, number=number, message=words)
+        if part.words[:1] == ("PREPARE",):
+            self.prepared.note(sql)
+
+    def retry(self, run: Callable[[], Made]) -> Made:
+        """Do it, again for a while when it meets a lock.
+
+        Raises:
+            RunError: LockTimeout, or what it raises.
+        """
+        pause, blockers = FIRST_PAUSE, ""
+        gave_up: RunError | None = None
+        for attempt in range(1, TRIES + 1):
+            self.work.blockers.forget()
+            try:
+                return run()
+            except PassingError as passing:
+                # A look at them may have come too late this time.
+                blockers = self.work.blockers.words() or blockers
+                gave_up = passing.failure.gave_up(attempt, blockers)
+                if attempt == TRIES:
+                    raise gave_up from passing
+                error, version = passing.failure.error, self.action.migration.version
+                self.work.log("retry", version=version, attempt=attempt, error=error.number)
+                self.waiting(f"{error.words}{blockers}")
+                self.work.control.pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+                pause = min(LONGEST_PAUSE, pause * 2)
+            except RunError as stopped:
+                # What it waited for until its deadline says more than the deadline.
+                if gave_up is not None and stopped.reason is Reason.DEADLINE_EXCEEDED:
+                    raise gave_up from stopped
+                raise
+        raise AssertionError  # pragma: no cover - the last try has raised
+
+    def place(self, part: Statement | None) -> Place:
+        """Return a place of this step."""
+        return Place(self.action, part)
+
+    def explained(
+        self,
+        error: SqlError | StoppedError | StatementTimeoutError,
+        part: Statement | None,
+        sqlstate: str | None = None,
+    ) -> Exception:
+        """Return what a failure means that has left nothing of its statement."""
+        place, limits = self.place(part), self.work.limits
+        if isinstance(error, SqlError):
+            failure = Failure(error, place, self.left)
+            return PassingError(failure) if error.number in PASSING else failure.explain()
+        if isinstance(error, StatementTimeoutError):
+            return failures.timed_out(place, limits.statement_timeout_ms or 0, left=self.left)
+        reason = self.work.control.stop or Reason.DEADLINE_EXCEEDED
+        return failures.stopped(place, reason, limits.deadline_ms, left=self.left)
+
+    def settle_session(self) -> None:
+        """Set what the ledger's statements rely on, and see that the SQL has not let go of the lock.
+
+        Raises:
+            RunError: Fenced.
+        """
+        self.work.session.settle(self.script)
+        if self.script.touches_session and not self.work.holds():
+            raise RunError(
+                Reason.FENCED, f"{self.action.label}: its SQL has let go of the lock of line {self.work.line!r}"
+            )
+
+    def record(self, *, begun: bool) -> Recorded:
+        """Write the step's record and commit it, with the transaction that is open if one was begun.
+
+        Raises:
+            SqlError: if it could not be written.
+            RunError: Fenced, or LedgerInvalid.
+            ConnectionLostError: if it is not known whether it is there.
+        """
+        recorder, store = self.work.recorder, self.work.store
+        with translated():
+            if not begun:
+                store.begin()
+            recorder.fence(self.action.label)
+            entry = recorder.entry(self.action)
+            recorded = recorder.write(self.action, entry)
+            recorder.journal.forget(self.step)
+            store.commit()
+        recorder.mark = entry.mark
+        return recorded
+
+    def note(self, write: Callable[[], None]) -> None:
+        """Write to the journal, in a transaction of its own that has passed the fence.
+
+        Raises:
+            RunError: if it cannot be written, or this run no longer holds the line.
+        """
+        try:
+            with translated(), self.work.store.transaction():
+                self.work.recorder.fence(self.action.label)
+                write()
+        except SqlError as error:
+            raise own_error(error.number, error.words) from error
+
+
+def may_end(kind: Kind) -> bool:
+    """Tell whether a statement may end the transaction that it runs in. Pure."""
+    return kind is Kind.OPAQUE
