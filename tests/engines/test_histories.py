@@ -199,11 +199,15 @@ def test_flyway_a_failed_repeatable_is_refused_until_it_has_run(postgresql: OnPo
     assert "R__names.sql failed" in not_adopted(found(postgresql, "flyway"), "flyway")
     # As text 10 is before 9.
     postgresql.load(again.format(10, "true"))
+    # A row that was written anew comes last where no order is asked for.
+    postgresql.load("UPDATE public.flyway_schema_history SET checksum = 3 WHERE installed_rank = 9")
     assert len(adopted(found(postgresql, "flyway"), "flyway")) == 3
 
 
 def test_goose_adopts_what_is_up_by_its_last_row(postgresql: OnPostgresql) -> None:
     load(postgresql, "goose-old", "postgresql")
+    # A row that was written anew comes last where no order is asked for.
+    postgresql.load("UPDATE public.goose_db_version SET tstamp = now() WHERE id = 6")
     line = [candidate("1"), candidate("2"), candidate("20260101120000")]
     assert adopted(found(postgresql, "goose"), "goose", *line) == [("1", "m-1"), ("2", "m-2")]
 
