@@ -85,10 +85,10 @@ def one(tokens: Texts) -> Tokens:
 
 
 def take_hostile(split: Splitter, repeated: str, *openings: str) -> None:
-    """Split half a megabyte of one thing, behind nothing and behind each opening: refused or not, it must end.
+    """Split a quarter of a megabyte of one thing, behind nothing and behind each opening: refused or not, it must end.
 
     What is not linear takes longer than the tests may take.
     """
     for opening in ("", *openings):
         with contextlib.suppress(LexError):
-            list(split(opening + repeated * (500_000 // len(repeated))))
+            list(split(opening + repeated * (250_000 // len(repeated))))

@@ -96,7 +96,7 @@ class Reading:
         self.start = self.end = -1
         self.parens = 0
         self.previous = ""
-        """The last token: a word in upper case, of anything else its last character."""
+        """The last token: a word in upper case (behind a dot it is a `name`), of anything else its last character."""
         self.words: list[str] = []
         self._keywords: set[str] = set()
 
@@ -121,7 +121,7 @@ class Reading:
         if self.start < 0:
             self.start = begin
         self.end = end
-        self.previous = word
+        self.previous = "name" if self.previous == "." else word
         if self.parens <= 0 and len(self.words) < HEAD_WORDS:
             self.words.append(word)
         if word in self._wanted:
