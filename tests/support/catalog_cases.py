@@ -403,7 +403,7 @@ CREATE TABLE big (
     gone int, id bigint GENERATED ALWAYS AS IDENTITY (INCREMENT 3) PRIMARY KEY, old serial,
     name varchar(20) COLLATE "C" NOT NULL DEFAULT 'x', how mood DEFAULT 'a', many positive[],
     at timestamptz DEFAULT '2020-01-02 03:04:05+00', since interval DEFAULT '1 day 2 hours',
-    day date DEFAULT '2020-02-01', size float8 DEFAULT 0.1,
+    day date DEFAULT '2020-02-01', size float8 DEFAULT '0.1234567890123456',
     raw bytea DEFAULT '\x00ff', paid money DEFAULT 1234.5::money, words text DEFAULT 'a\b',
     twice int GENERATED ALWAYS AS (old * 2) STORED, "Odd ""x"" name" int,
     CONSTRAINT sized CHECK (size > 0.3 AND day > '2019-12-31'), CONSTRAINT old_once UNIQUE (old) DEFERRABLE

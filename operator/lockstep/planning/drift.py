@@ -152,16 +152,25 @@ class Judgement:
 
 
 def compare(expected: Objects, found: Objects, ignore: Sequence[str] = ()) -> Drift:
-    """Return what differs, without what the patterns ignore (see `without`)."""
+    """Return what differs, without what a pattern matches and what lies in such an object.
+
+    A pattern (`*`, `?`, `[...]`; letters as they are) is held against `public.users` and against `table public.users`.
+    """
     if expected == found:
         return Drift()
-    if ignore:
-        expected, found = without(expected, ignore), without(found, ignore)
-    return Drift(
+    drift = Drift(
         added=tuple(sorted(found.keys() - expected.keys())),
         changed=tuple(sorted(name for name, hashed in found.items() if expected.get(name, hashed) != hashed)),
         removed=tuple(sorted(expected.keys() - found.keys())),
     )
+    if not ignore:
+        return drift
+    ignored = re.compile("|".join(translate(pattern) for pattern in ignore))
+
+    def heeded(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in names if not _is_ignored(name, ignored, (expected, found)))
+
+    return Drift(heeded(drift.added), heeded(drift.changed), heeded(drift.removed))
 
 
 def merge(expected: Objects, before: Objects, after: Objects) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -174,23 +183,6 @@ def merge(expected: Objects, before: Objects, after: Objects) -> tuple[dict[str,
         name: hashed for name, hashed in after.items() if before.get(name) != hashed and expected.get(name) != hashed
     }
     return upserts, tuple(sorted(name for name in before if name not in after and name in expected))
-
-
-def without(objects: Objects, patterns: Iterable[str]) -> dict[str, str]:
-    """Return the objects that no pattern matches and that lie in none that one matches.
-
-    A pattern (`*`, `?`, `[...]`; letters as they are) is held against `public.users` and against `table public.users`.
-    """
-    ignored = re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")
-    hit = {name for name in objects if any(ignored.match(form) for form in _forms(name))}
-    if not hit:
-        return dict(objects)
-    gone = {key for name in hit for key in _keys(name)}
-    return {
-        name: hashed
-        for name, hashed in objects.items()
-        if name not in hit and not any(up in gone for up in above(name))
-    }
 
 
 def judge(expected: Expected, found: Objects, *, major: int, options: Options, ignore: Sequence[str] = ()) -> Judgement:
@@ -276,9 +268,18 @@ def _split(name: str) -> tuple[str, str]:
 
 def _forms(name: str) -> set[str]:
     """Return the writings of a name that patterns are held against."""
+    if _KIND.match(name) is None:
+        return {name}
     what, rest = _split(name)
     short = _OF.sub("", rest) if what in _OF_TABLES else rest
     return {name, rest, short, f"{what} {short}"}
+
+
+def _is_ignored(name: str, ignored: re.Pattern[str], known: tuple[Objects, ...]) -> bool:
+    """Tell whether a pattern matches an object or what it lies in."""
+    owners = [f"{what} {up}" for up in above(name) for what in _OWNERS]
+    names = [name, *above(name), *(owner for owner in owners if any(owner in objects for objects in known))]
+    return any(ignored.match(form) for each in names for form in _forms(each))
 
 
 def _keys(name: str) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from lockstep.planning.drift import (
     kind,
     merge,
     settle,
-    without,
 )
 
 NAMES = (
@@ -235,8 +234,14 @@ BESIDE = {
 )
 def test_what_lies_in_an_ignored_object_is_ignored(pattern: str, gone: set[str]) -> None:
     names = IN_TMP | BESIDE
-    assert set(without(dict.fromkeys(names, "1"), [pattern])) == names - gone
-    assert set(without(dict.fromkeys(names, "1"), ["nothing", pattern])) == names - gone
+    objects = dict.fromkeys(names, "1")
+    for patterns in ([pattern], ["nothing", pattern]):
+        assert set(compare({}, objects, patterns).added) == names - gone
+        assert set(compare(objects, {}, patterns).removed) == names - gone
+    # What it lies in need not differ.
+    for name in names:
+        left = {each: "1" for each in names if each != name}
+        assert bool(compare(left, objects, [pattern])) == (name not in gone)
 
 
 def test_patterns_hold_for_both_sides() -> None:
