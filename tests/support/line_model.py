@@ -7,6 +7,7 @@ away one that must be there and that no view uses, a repeatable migration is a v
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import (
@@ -23,6 +24,29 @@ from lockstep.planning.plan import (
     Undone,
 )
 from lockstep.planning.version import Version
+
+T = TypeVar("T")
+
+
+class Choices:
+    """Bytes as decisions; when there are none left, the first of everything."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    @property
+    def over(self) -> bool:
+        return self._at >= len(self._data)
+
+    def below(self, limit: int) -> int:
+        if self.over:
+            return 0
+        self._at += 1
+        return self._data[self._at - 1] % limit
+
+    def one(self, among: list[T]) -> T:
+        return among[self.below(len(among))]
 
 
 class FailedError(Exception):
@@ -117,6 +141,11 @@ class Ledger:
         """Return a dump."""
         return Ledger(list(self.entries), dict(self.applied), dict(self.repeated), self.dependents, set(self.texts))
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a step, beside what persons did to the line as a whole."""
+        return any(entry.direction is not Direction.REPAIR or entry.candidate.version for entry in self.entries)
+
     def history(self, *, occupied: bool = False) -> History:
         """Return what the planner is told."""
         ran, undone, before = [], [], dict[Version, int]()
@@ -135,8 +164,8 @@ class Ledger:
             ran=tuple(ran),
             undone=tuple(undone),
             dependents=self.dependents,
-            fresh=not self.entries,
-            occupied=occupied and not self.entries,
+            fresh=not self.begun,
+            occupied=occupied and not self.begun,
         )
 
     def record(self, step: Step) -> None:

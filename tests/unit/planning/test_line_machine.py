@@ -11,7 +11,6 @@ in memory (support/line_model.py); whatever happens in between, these hold:
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,33 +20,23 @@ from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Candidate, Dependent, Direction, Plan, Refusal, Step
 from lockstep.planning.planner import Intent, make_plan
 from lockstep.planning.version import BASE, Version
-from support.line_model import Database, FailedError, Ledger, candidate, commit, commits, down_of, up_of, version, view
+from support.line_model import (
+    Choices,
+    Database,
+    FailedError,
+    Ledger,
+    candidate,
+    commit,
+    commits,
+    down_of,
+    up_of,
+    version,
+    view,
+)
 
 LIVES = 10_000
 VERSIONS = ("1", "2", "3", "3.5", "4", "5", "6")
 VIEWS = ("a", "b")
-T = TypeVar("T")
-
-
-class Choices:
-    """Bytes as decisions; when there are none left, the first of everything."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def over(self) -> bool:
-        return self._at >= len(self._data)
-
-    def below(self, limit: int) -> int:
-        if self.over:
-            return 0
-        self._at += 1
-        return self._data[self._at - 1] % limit
-
-    def one(self, among: list[T]) -> T:
-        return among[self.below(len(among))]
 
 
 @dataclass(frozen=True)
