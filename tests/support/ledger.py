@@ -16,7 +16,7 @@ from lockstep.engines.control import Control
 from lockstep.planning.adoption import ForeignRow
 from lockstep.planning.checksum import ABSENT, checksum
 from lockstep.planning.drift import Drift
-from lockstep.planning.plan import Applied, Direction, History, Ran, Repeated
+from lockstep.planning.plan import Applied, Direction, History, Ran, Repeated, Undone
 from lockstep.planning.result import LedgerMark, Result, StepDone
 from lockstep.planning.version import Version
 from lockstep.planning.wire import Order, RepairOrder
@@ -71,7 +71,17 @@ class Ledger:
     def history(self) -> History:
         """Return what a plan needs to know."""
         fresh = not self.steps
-        return History(tuple(self.applied.values()), tuple(self.repeated.values()), tuple(self.ran), fresh=fresh)
+        undone, before = [], dict[Version, int]()
+        for position, step in enumerate(self.steps, start=1):
+            if step.version is None or step.direction == "correct":
+                continue
+            version = Version.parse(step.version)
+            if step.direction == "down":
+                undone.append(Undone(version, before[version], position))
+            before[version] = position
+        return History(
+            tuple(self.applied.values()), tuple(self.repeated.values()), tuple(self.ran), tuple(undone), fresh=fresh
+        )
 
     def mark(self) -> LedgerMark:
         """Return what the status shall know of it."""
@@ -109,6 +119,10 @@ class Ledger:
 
     def _repeat(self, action: Action, number: int) -> None:
         step, candidate = action.step, action.step.candidate
+        if step.direction is Direction.CORRECT:
+            old = self.repeated[candidate.name]
+            self.repeated[candidate.name] = replace(old, down_checksum=candidate.down_checksum)
+            return
         if action.migration.up is not None:
             self.texts[candidate.up_checksum] = action.migration.up
         down = step.direction is Direction.DOWN
