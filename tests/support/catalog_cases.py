@@ -169,6 +169,9 @@ CASES = {
                       added="constraint s.t.k"),
     "foreign key": Case("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p",
                         "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE t (a int)", added="constraint s.t.fk"),
+    "foreign key on an index": Case(
+        "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id)",
+        "CREATE TABLE p (id int); CREATE UNIQUE INDEX i ON p (id); CREATE TABLE t (a int)", added="constraint s.t.fk"),
     "foreign key's action": Case(
         "ALTER TABLE t DROP CONSTRAINT fk, ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p ON DELETE CASCADE", TWO,
         changed="constraint s.t.fk"),

@@ -197,22 +197,21 @@ def judge(expected: Expected, found: Objects, *, major: int, options: Options, i
     """
     if expected.others:
         return Judgement("Inconclusive")
-    known = expected.options
-    if expected.major != major or known is None or known.format != options.format:
-        return Judgement("Baseline", change=rebase(expected, found, major, options))
-    include = options.include | known.include
+    known = expected.options or Options(0)
+    read = Options(options.format, options.include | known.include)
+    if expected.major != major or known.format != options.format:
+        return Judgement("Baseline", change=rebase(expected, found, major, read))
     if expected.unsettled:
-        drift = compare(expected.objects, found)
-        return Judgement("Unattributed", drift, rebase(expected, found, major, Options(options.format, include)))
+        return Judgement("Unattributed", compare(expected.objects, found), rebase(expected, found, major, read))
     # What is asked for the first time has nothing to be held against, what another line asks for is theirs.
     fresh = _kinds(options.include - known.include)
-    uncounted = fresh | _kinds(include - options.include)
-    drift = compare(_but(expected.objects, uncounted), _but(found, uncounted), ignore)
+    uncounted = fresh | _kinds(read.include - options.include)
+    drift = _but(compare(expected.objects, found, ignore), uncounted)
     if not fresh:
         return Judgement("Compared", drift)
     upserts = {name: hashed for name, hashed in found.items() if kind(name) in fresh}
     stale = tuple(name for name in expected.objects if kind(name) in fresh and name not in found)
-    return Judgement("Compared", drift, Change(upserts, stale, (), major, Options(options.format, include)))
+    return Judgement("Compared", drift, Change(upserts, stale, (), major, read))
 
 
 def rebase(expected: Expected, found: Objects, major: int, options: Options) -> Change:
@@ -294,8 +293,12 @@ def _kinds(include: Iterable[str]) -> frozenset[str]:
     return frozenset(each for word in include for each in INCLUDES[word])
 
 
-def _but(objects: Objects, kinds: Collection[str]) -> Objects:
-    return {name: hashed for name, hashed in objects.items() if kind(name) not in kinds} if kinds else objects
+def _but(drift: Drift, kinds: Collection[str]) -> Drift:
+    added, changed, removed = (
+        tuple(name for name in names if kind(name) not in kinds)
+        for names in (drift.added, drift.changed, drift.removed)
+    )
+    return Drift(added, changed, removed)
 
 
 def _whole(names: tuple[str, ...]) -> tuple[str, ...]:

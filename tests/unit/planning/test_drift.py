@@ -266,6 +266,8 @@ def test_options_are_read_back() -> None:
 
 
 PLAIN = Options(1)
+GRANTS = Options(1, frozenset({"Grants"}))
+BOTH = Options(1, frozenset({"Grants", "Policies"}))
 BASE = Expected({"table s.a": "1"}, 18, PLAIN)
 LEFT = {"table s.a": "1", "view s.v": "1"}
 
@@ -299,6 +301,12 @@ def test_what_cannot_be_compared_is_the_new_baseline(expected: Expected) -> None
     assert judged.change.lines == expected.unsettled
 
 
+def test_what_another_line_asks_for_outlives_an_upgrade() -> None:
+    judged = judge(replace(BASE, major=17, options=GRANTS), LEFT, major=18, options=PLAIN)
+    assert judged.change is not None
+    assert judged.change.options == GRANTS
+
+
 def test_while_another_line_works_nobody_is_accused() -> None:
     for expected in (BASE, Expected(), replace(BASE, unsettled=("b",))):
         judged = judge(replace(expected, others=("a",)), LEFT, major=18, options=PLAIN)
@@ -309,10 +317,6 @@ def test_what_a_dead_run_may_have_left_is_taken_in() -> None:
     judged = judge(replace(BASE, unsettled=("a", "b")), LEFT, major=18, options=PLAIN)
     assert (judged.outcome, judged.drift) == ("Unattributed", Drift(added=("view s.v",)))
     assert judged.change == Change({"view s.v": "1"}, (), ("a", "b"), 18, PLAIN)
-
-
-GRANTS = Options(1, frozenset({"Grants"}))
-BOTH = Options(1, frozenset({"Grants", "Policies"}))
 
 
 def test_what_is_asked_for_anew_accuses_nobody() -> None:

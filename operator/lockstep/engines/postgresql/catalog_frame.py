@@ -8,7 +8,7 @@ since the path is pinned within the transaction. `$1` is the ledger's schema.
 from typing import Final
 
 FORMAT: Final = 1
-"""Grows with every change here that gives another hash or another name to what has not changed."""
+"""Grows with every change of the catalog's SQL that gives another hash or another name to what has not changed."""
 
 PINNED: Final = {
     # First, so that nothing of an application's role is called; it also makes all names come out qualified.
