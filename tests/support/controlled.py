@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lockstep.api.reasons import Reason
-from lockstep.planning.result import LedgerMark, Result, StepDone, encode_result
+from lockstep.planning.result import EXIT_CODES, LedgerMark, PlanSummary, Result, StepDone, encode_result
 from servers.controlplane import ControlPlane, RefusedError
 from support.waiting import eventually
 
@@ -18,6 +18,7 @@ class Namespace:
     def __init__(self, plane: ControlPlane, name: str) -> None:
         self.plane = plane
         self.name = name
+        self._seen: set[str] = set()
 
     def migration(self, name: str, version: str, line: str = "orders", **spec: Any) -> Object:
         """Create a Migration."""
@@ -62,6 +63,21 @@ class Namespace:
 
         return eventually(look, f"Job number {number}", seconds, every=0.02)
 
+    def of_mode(self, mode: str) -> list[Object]:
+        """Return the Jobs of one mode (run, plan, check) that have been let go, oldest first."""
+        found = [job for job in self.jobs() if job["metadata"]["labels"]["lockstep.dev/mode"] == mode]
+        return [job for job in found if not job["spec"].get("suspend")]
+
+    def wait_next(self, mode: str = "run", seconds: float = 30) -> Object:
+        """Wait for the next Job of a mode that has been let go: none that was returned before."""
+
+        def look() -> Object | None:
+            return next((job for job in self.of_mode(mode) if job["metadata"]["uid"] not in self._seen), None)
+
+        found = eventually(look, f"the next {mode}", seconds, every=0.02)
+        self._seen.add(found["metadata"]["uid"])
+        return found
+
     def wait_attempt(self, attempt: int, seconds: float = 30) -> Object:
         """Wait for a Job of this attempt that has been let go."""
 
@@ -98,7 +114,7 @@ class Namespace:
         """Play the kubelet and the runner: let a Job's pod end with a result (done, by default)."""
         pod = self.wait_pod(job["metadata"]["name"])
         said = result or done(job["metadata"]["annotations"]["lockstep.dev/target"])
-        exit_code = code if code is not None else (0 if said.reason is Reason.UP_TO_DATE else 10)
+        exit_code = code if code is not None else EXIT_CODES[said.outcome]
         self.plane.play_pod(self.name, pod, encode_result(said), exit_code)
 
     def end_pod(self, pod: Object, result: Result, code: int = 10) -> None:
@@ -167,6 +183,19 @@ class Namespace:
         """Return the reasons of the events about SchemaVersions."""
         found = self.plane.list("events", self.name)
         return [each["reason"] for each in found if each["involvedObject"]["kind"] == "SchemaVersion"]
+
+
+HASH = "sha256:" + "a" * 64
+OTHER = "sha256:" + "b" * 64
+
+
+def planned(version: str, digest: str = HASH, count: int = 1, reason: Reason = Reason.PLANNED) -> Result:
+    """Return the result of a plan for a way down from a version."""
+    steps = tuple(f"down {number}" for number in range(count))
+    return Result(reason, "planned", version, plan=PlanSummary(digest, "Down", count, steps), ledger=MARK)
+
+
+MARK = LedgerMark("u", 1, "h")
 
 
 def done(version: str) -> Result:
