@@ -28,8 +28,8 @@ def versions(database: Database) -> list[object]:
     return [row[0] for row in database.query("SELECT version FROM lockstep.applied ORDER BY sequence")]
 
 
-def broken(up: str, version: str = "0003", **more: object) -> OrderedMigration:
-    return migration(version, up, **more)
+def broken(up: str, version: str = "0003") -> OrderedMigration:
+    return migration(version, up)
 
 
 def test_takes_an_empty_database_to_the_latest_version(any_database: Database, pod: Pod) -> None:
@@ -221,7 +221,8 @@ def test_a_text_that_was_changed_on_its_way_is_refused(database: Database, pod: 
 
 
 def test_refusals_come_before_anything_runs(database: Database, pod: Pod) -> None:
-    last = broken("CREATE TABLE x ();\nCREATE INDEX CONCURRENTLY i ON users (name);", transaction="Always")
+    text = "CREATE TABLE x ();\nCREATE INDEX CONCURRENTLY i ON users (name);"
+    last = migration("0003", text, transaction="Always")
     ended = pod.run(order(USERS, EMAIL, last), keys_of(database))
     assert ended.result.reason is Reason.STATEMENT_REFUSED
     assert ended.result.error is not None

@@ -1,15 +1,23 @@
-"""What is run, refused, and not supported yet."""
+"""What is run in a transaction, run alone, and refused."""
 
 import pytest
 
 from lockstep.api.reasons import Reason
-from lockstep.engines.base import RunError
-from lockstep.engines.postgresql.statements import read_script
+from lockstep.engines.base import Action, RunError
+from lockstep.engines.postgresql.statements import SqlScript, read_script
+from lockstep.engines.postgresql.subjects import Kind, is_setting, is_temporary
+from lockstep.planning.plan import Candidate, Direction, Step
+from lockstep.planning.version import Version
 from lockstep.planning.wire import OrderedMigration
 
 
+def script(sql: str, **more: str) -> SqlScript:
+    step = Step(Direction.UP, Candidate("orders-1", Version.parse("1"), ""))
+    return read_script(Action(step, OrderedMigration("orders-1", "1", "", up=sql, **more)))  # type: ignore[arg-type]
+
+
 def read(sql: str, **more: str) -> int:
-    return read_script(OrderedMigration("orders-1", "1", "", up=sql, **more)).statements  # type: ignore[arg-type]
+    return script(sql, **more).statements
 
 
 def reason(sql: str, **more: str) -> tuple[Reason, str]:
@@ -44,34 +52,90 @@ def test_is_refused(sql: str) -> None:
     assert reason(sql)[0] is Reason.STATEMENT_REFUSED
 
 
-@pytest.mark.parametrize(
-    ("sql", "name"),
-    [
-        ("CREATE INDEX CONCURRENTLY i ON t (x)", "CREATE INDEX CONCURRENTLY"),
-        ("CREATE UNIQUE INDEX concurrently i ON t (x)", "CREATE UNIQUE INDEX CONCURRENTLY"),
-        ("DROP INDEX CONCURRENTLY i", "DROP INDEX CONCURRENTLY"),
-        ("REINDEX INDEX CONCURRENTLY i", "REINDEX CONCURRENTLY"),
-        ("REINDEX (CONCURRENTLY) TABLE t", "REINDEX CONCURRENTLY"),
-        ("REINDEX DATABASE d", "REINDEX DATABASE"),
-        ("VACUUM t", "VACUUM"),
-        ("CLUSTER", "CLUSTER"),
-        ("CREATE DATABASE d", "CREATE DATABASE"),
-        ("DROP DATABASE d", "DROP DATABASE"),
-        ("ALTER SYSTEM SET x = 1", "ALTER SYSTEM"),
-        ("CREATE TABLESPACE s LOCATION '/x'", "CREATE TABLESPACE"),
-        ("DROP TABLESPACE s", "DROP TABLESPACE"),
-        ("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p", "CREATE SUBSCRIPTION"),
-        ("ALTER TABLE t DETACH PARTITION p CONCURRENTLY", "DETACH PARTITION CONCURRENTLY"),
-        ("COPY t FROM stdin", "COPY FROM stdin"),
-        ("COPY t TO STDOUT", "COPY TO stdout"),
-    ],
-)
-def test_is_not_supported_yet_and_named(sql: str, name: str) -> None:
-    text = f"{sql};\n1\n\\.\n" if "stdin" in sql else sql
-    found, message = reason(text)
-    assert found is Reason.NOT_SUPPORTED_YET
-    assert name in message
-    assert "statement 2, line 2" in message
+ALONE = [
+    ("CREATE INDEX CONCURRENTLY i ON t (x)", Kind.CREATE_INDEX, ("t",), ("i",)),
+    ('CREATE UNIQUE INDEX concurrently IF NOT EXISTS "I" ON ONLY s."T" (x)', Kind.CREATE_INDEX, ("s", "T"), ("I",)),
+    ("CREATE INDEX CONCURRENTLY ON Tab USING gin (x)", Kind.CREATE_INDEX, ("tab",), ()),
+    (
+        'CREATE INDEX /* why /* nested */ */ CONCURRENTLY -- ON\n u&"d\\0061t" ON ÄB (x)',
+        Kind.CREATE_INDEX,
+        ("Äb",),
+        ("dat",),
+    ),
+    ("DROP INDEX CONCURRENTLY s.i", Kind.DROP_INDEX, ("s", "i"), ()),
+    ("DROP INDEX CONCURRENTLY IF EXISTS i CASCADE", Kind.DROP_INDEX, ("i",), ()),
+    ("REINDEX INDEX CONCURRENTLY i", Kind.REINDEX, ("i",), ()),
+    ("REINDEX (VERBOSE, CONCURRENTLY) TABLE t", Kind.REINDEX, ("t",), ()),
+    ("REINDEX SCHEMA CONCURRENTLY s", Kind.REINDEX, ("s",), ()),
+    ("REINDEX DATABASE d", Kind.AGAIN, (), ()),
+    ("REINDEX (VERBOSE) SCHEMA s", Kind.AGAIN, (), ()),
+    ("REINDEX SYSTEM d", Kind.AGAIN, (), ()),
+    ("VACUUM t", Kind.AGAIN, (), ()),
+    ("vacuum (analyze)", Kind.AGAIN, (), ()),
+    ("CLUSTER", Kind.AGAIN, (), ()),
+    ("CLUSTER (VERBOSE)", Kind.AGAIN, (), ()),
+    ("CLUSTER VERBOSE", Kind.AGAIN, (), ()),
+    ("ALTER SYSTEM SET work_mem = 1", Kind.AGAIN, (), ()),
+    ("ALTER DATABASE d SET TABLESPACE s", Kind.AGAIN, (), ()),
+    ("CREATE DATABASE d", Kind.CREATE, ("d",), ()),
+    ("DROP DATABASE IF EXISTS d", Kind.DROP, ("d",), ()),
+    ("CREATE TABLESPACE s LOCATION '/x'", Kind.CREATE, ("s",), ()),
+    ("DROP TABLESPACE s", Kind.DROP, ("s",), ()),
+    ("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p", Kind.CREATE, ("s",), ()),
+    ("DROP SUBSCRIPTION s", Kind.DROP, ("s",), ()),
+    ("ALTER SUBSCRIPTION s REFRESH PUBLICATION", Kind.AGAIN, (), ()),
+    ("ALTER SUBSCRIPTION s ADD PUBLICATION p", Kind.OPAQUE, (), ()),
+    ("ALTER TABLE IF EXISTS ONLY s.t DETACH PARTITION p CONCURRENTLY", Kind.DETACH, ("s", "t"), ("p",)),
+]
+
+
+@pytest.mark.parametrize(("sql", "kind", "name", "part"), ALONE, ids=[each[0] for each in ALONE])
+def test_runs_alone(sql: str, kind: Kind, name: tuple[str, ...], part: tuple[str, ...]) -> None:
+    made = script(f"SELECT 1;\n{sql};")
+    found = made.subject(made.parts[1])
+    assert found is not None
+    assert (found.kind, found.name, found.part) == (kind, name, part)
+    assert made.journaled
+    assert made.subject(made.parts[0]) is None
+    assert found.what.split()[0] in sql.upper()
+    with pytest.raises(RunError, match=r"spec\.transaction is Always") as caught:
+        read(f"SELECT 1;\n  {sql};", transaction="Always")
+    detail = caught.value.error
+    assert detail is not None
+    assert (caught.value.reason, detail.statement, detail.line) == (Reason.STATEMENT_REFUSED, 2, 2)
+    assert "statement 2, line 2, column 3" in caught.value.message
+
+
+def test_only_if_not_exists_is_lenient() -> None:
+    for words, lenient in (("IF NOT EXISTS i", True), ("i", False), ('"if"', False)):
+        made = script(f"CREATE INDEX CONCURRENTLY {words} ON t (x)")
+        found = made.subject(made.parts[0])
+        assert found is not None
+        assert found.lenient is lenient
+
+
+def test_a_copy_to_the_client_is_refused() -> None:
+    for sql in ("COPY t TO STDOUT", "COPY (SELECT 1) TO stdout WITH CSV", "COPY t TO stdin"):
+        found, message = reason(sql)
+        assert found is Reason.STATEMENT_REFUSED
+        assert "nobody is there to take the rows" in message
+
+
+def test_the_data_of_a_copy_is_no_sql() -> None:
+    made = script("COPY t FROM stdin;\n1\tCOMMIT;\n\\.\nSELECT 1;")
+    assert made.statements == 2
+    data = made.data(made.parts[0])
+    assert data is not None
+    assert b"".join(data.chunks()) == b"1\tCOMMIT;\n"
+    # Another line of data is another statement.
+    other = script("COPY t FROM stdin;\n2\tCOMMIT;\n\\.\nSELECT 1;")
+    assert made.digest(made.parts[0]) != other.digest(other.parts[0])
+    assert made.digest(made.parts[1]) == other.digest(other.parts[1])
+
+
+def test_the_digest_does_not_see_how_lines_end() -> None:
+    one, other = script("SELECT\n1"), script("SELECT\r\n1")
+    assert one.digest(one.parts[0]) == other.digest(other.parts[0])
 
 
 @pytest.mark.parametrize(
@@ -81,22 +145,60 @@ def test_is_not_supported_yet_and_named(sql: str, name: str) -> None:
         "REFRESH MATERIALIZED VIEW CONCURRENTLY v",
         "SAVEPOINT s; ROLLBACK TO SAVEPOINT s; ROLLBACK WORK TO s; RELEASE s",
         "CLUSTER t USING i",
+        'CLUSTER "T"',
+        "REINDEX TABLE t",
+        "REINDEX (CONCURRENTLY false) TABLE t",
         "COPY t FROM '/tmp/x'",
+        "COPY t FROM stdin",
         "PREPARE p AS SELECT 1",
         "DISCARD TEMP",
         "COMMENT ON TABLE t IS 'COMMIT'",
         "-- COMMIT; pg_advisory_unlock_all\nSELECT 1",
         "ALTER TABLE t DETACH PARTITION p",
+        "ALTER TABLE t DETACH PARTITION p FINALIZE",
+        "ALTER TABLE t ALTER COLUMN x SET DEFAULT 'CONCURRENTLY'",
+        "ALTER DATABASE d SET work_mem = 1",
+        "ALTER TYPE e ADD VALUE 'x'",
+        "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (create_slot = false)",
+        "CREATE INDEX database ON t (x)",
         'CREATE TABLE "begin" (x int)',
+        "CALL p(); DO $$BEGIN END$$",
     ],
 )
-def test_runs(sql: str) -> None:
-    read(sql)
+def test_runs_in_a_transaction(sql: str) -> None:
+    for transaction in ("Auto", "Always"):
+        assert not script(sql, transaction=transaction).journaled
 
 
-def test_outside_of_a_transaction_is_not_supported_yet() -> None:
-    with pytest.raises(RunError, match="transaction: Never"):
-        read("SELECT 1", transaction="Never")
+def test_never_journals_everything() -> None:
+    assert script("SELECT 1", transaction="Never").journaled
+
+
+@pytest.mark.parametrize(
+    ("sql", "setting", "temporary"),
+    [
+        ("SET search_path = s", True, False),
+        ("SET SESSION AUTHORIZATION x", True, False),
+        ("set role other", True, False),
+        ("RESET ALL", True, False),
+        ("SELECT pg_catalog.set_config('search_path', '', false)", True, False),
+        ("SELECT set_config('a.b', x, false) FROM t", False, False),
+        ("SELECT set_config('a.b', 'c', true)", False, False),
+        ("SET LOCAL work_mem = 1", False, False),
+        ("SET CONSTRAINTS ALL DEFERRED", False, False),
+        ("SET TRANSACTION READ ONLY", False, False),
+        ("CREATE TEMP TABLE t (x int)", False, True),
+        ("CREATE LOCAL TEMPORARY TABLE t (x int)", False, True),
+        ("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", False, True),
+        ("SELECT 1 INTO TEMP t", False, True),
+        ("PREPARE p AS SELECT 1", False, True),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", False, True),
+        ("CREATE TABLE temp (x int)", False, False),
+        ("SELECT 1", False, False),
+    ],
+)
+def test_what_ends_with_its_session(sql: str, setting: bool, temporary: bool) -> None:
+    assert (is_setting(sql), is_temporary(sql)) == (setting, temporary)
 
 
 def test_a_zero_byte_is_refused() -> None:

@@ -7,7 +7,7 @@ deadline cancels what is running on the server.
 
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +16,14 @@ from psycopg import pq
 
 from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.control import Control
+from lockstep.engines.postgresql.copy_channel import CopyIn
+from lockstep.engines.postgresql.copying import Data, data_line
 
 _STATUS = pq.ExecStatus
 _DONE: Final = frozenset({_STATUS.COMMAND_OK, _STATUS.TUPLES_OK, _STATUS.EMPTY_QUERY, _STATUS.SINGLE_TUPLE})
 _ENDS: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 """SQLSTATEs with which the server ends the session: shutdown, crash, and its own time limits."""
+_CANCELLED: Final = "57014"
 _CHUNKS: Final = pq.version() >= 170000
 _CHUNK_ROWS: Final = 256
 _FLUSH_EVERY: Final = 64
@@ -43,6 +46,10 @@ class Command:
     """Whether its rows are of use; those of a migration's SQL are thrown away as they come."""
     prepared: bytes = b""
     """The name under which `Channel.prepare` has planned it."""
+    data: Data | None = None
+    """What a COPY ... FROM stdin copies; such a statement goes out alone."""
+    prompt: bool = False
+    """Whether the server shall answer at once, and not when its buffer is full: only then is its time its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,22 @@ class Reply:
 
     tag: str
     rows: tuple[Row, ...] = ()
+    seconds: float = 0.0
+    """How long after the statement before it this one's answer came."""
+
+    @property
+    def count(self) -> int:
+        """How many rows the server says that it has touched."""
+        last = self.tag.rpartition(" ")[2]
+        return int(last) if last.isdecimal() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the server says beside its answers: never its DETAIL or CONTEXT, which carry rows."""
+
+    severity: str
+    message: str
 
 
 class SqlError(Exception):
@@ -72,6 +95,11 @@ class SqlError(Exception):
         """The character of the statement that it is about, from 1."""
         self.table = read(field.TABLE_NAME)
         self.column = read(field.COLUMN_NAME)
+        named = (field.SCHEMA_NAME, field.TABLE_NAME, field.COLUMN_NAME, field.CONSTRAINT_NAME, field.DATATYPE_NAME)
+        self.names = frozenset(name for code in named if (name := read(code)))
+        """Names of objects that it is about."""
+        self.data_line = data_line(read(field.CONTEXT))
+        """The line of a COPY's data that it is about, from 1."""
         super().__init__(self.sqlstate)
 
     @property
@@ -84,11 +112,30 @@ class StoppedError(Exception):
     """The batch was cancelled since the run must stop."""
 
 
+class _Watch:
+    """Calls back while a statement takes long: after some seconds, then as often as it is told to."""
+
+    def __init__(self, seconds: float | None, call: Callable[[], float | None] | None) -> None:
+        self._call = call
+        self._at = None if seconds is None or call is None else time.monotonic() + seconds
+
+    def due(self) -> float | None:
+        """Return the seconds until the next call."""
+        return None if self._at is None else max(0.0, self._at - time.monotonic())
+
+    def look(self) -> None:
+        """Call, if it is time."""
+        if self._at is not None and self._call is not None and time.monotonic() >= self._at:
+            again = self._call()
+            self._at = None if again is None else time.monotonic() + again
+
+
 class _Batch:
     """One batch on its way: what is sent, and what has come back."""
 
     def __init__(self, commands: Sequence[Command]) -> None:
         self.commands = commands
+        self.answered = time.monotonic()
         self.sent = 0
         self.synced = False
         self.current = 0
@@ -107,6 +154,10 @@ class Channel:
         self._connection = connection
         self._pg = connection.pgconn
         self._control = control
+        self.on_notice: Callable[[int, Notice], None] | None = None
+        """Told of what the server says beside its answers, with the number of the statement in its batch, from 0."""
+        self._at = 0
+        self._pg.notice_handler = self._notice
         self._pg.nonblocking = 1
         self._pg.enter_pipeline_mode()
 
@@ -129,15 +180,15 @@ class Channel:
         commands: Sequence[Command],
         *,
         tick: float | None = None,
-        on_tick: Callable[[], None] | None = None,
+        on_tick: Callable[[], float | None] | None = None,
         stoppable: bool = True,
     ) -> list[Reply]:
-        """Run statements one after the other in one round trip.
+        """Run statements one after the other: in one round trip, but for those that copy data.
 
         Args:
             commands: what to run.
-            tick: after how many seconds of waiting to call `on_tick`, once.
-            on_tick: what to do while a statement takes long.
+            tick: after how many seconds of waiting to call `on_tick`.
+            on_tick: what to do while a statement takes long; it returns after how many seconds to call it again.
             stoppable: whether a signal and the deadline cancel it.
 
         Raises:
@@ -145,18 +196,54 @@ class Channel:
             StoppedError: if the run must stop, and the batch was cancelled for it.
             ConnectionLostError: if the connection is gone.
         """
-        batch = _Batch(commands)
+        watch = _Watch(tick, on_tick)
+        replies: list[Reply] = []
         try:
-            stopped = self._drive(batch, tick, on_tick, stoppable)
+            for part in _parts(commands):
+                self._at = len(replies)
+                if part[0].data is not None:
+                    replies.append(self._copy(part[0], part[0].data, watch, stoppable=stoppable))
+                else:
+                    replies += self._batch(part, watch, stoppable=stoppable)
+        except SqlError as error:
+            error.index += len(replies)
+            raise
         except psycopg.OperationalError as error:
             if self._pg.status != pq.ConnStatus.BAD:
                 raise
             raise ConnectionLostError from error
+        return replies
+
+    def _batch(self, commands: Sequence[Command], watch: _Watch, *, stoppable: bool) -> list[Reply]:
+        batch = _Batch(commands)
+        stopped = self._drive(batch, watch, stoppable)
         if batch.error is not None:
-            if stopped and batch.error.sqlstate == "57014":
+            if stopped and batch.error.sqlstate == _CANCELLED:
                 raise StoppedError
             raise batch.error
         return batch.replies
+
+    def _copy(self, command: Command, data: Data, watch: _Watch, *, stoppable: bool) -> Reply:
+        began = time.monotonic()
+        copy = CopyIn(self._pg, self._control, watch, self._cancel, CANCEL_SECONDS)
+        failed, tag = copy.run(command.sql, data, stoppable=stoppable)
+        if failed is None:
+            return Reply(tag, seconds=time.monotonic() - began)
+        error = SqlError(0, failed)
+        if self._pg.status == pq.ConnStatus.BAD or error.sqlstate in _ENDS:
+            raise ConnectionLostError
+        # Either the cancel or the end of the data that was asked for came first.
+        if copy.stopped and error.sqlstate == _CANCELLED:
+            raise StoppedError
+        raise error
+
+    def _notice(self, result: "pq.abc.PGresult") -> None:
+        if self.on_notice is not None:
+            field = pq.DiagnosticField
+            severity = result.error_field(field.SEVERITY_NONLOCALIZED) or b"NOTICE"
+            message = result.error_field(field.MESSAGE_PRIMARY) or b""
+            said = Notice(bytes(severity).decode("utf-8", "replace"), bytes(message).decode("utf-8", "replace"))
+            self.on_notice(self._at, said)
 
     def prepare(self, name: str, sql: str) -> None:
         """Let the server plan a statement that comes again and again."""
@@ -166,11 +253,10 @@ class Channel:
         """Run one statement and return its rows."""
         return self.run([Command(sql, params)])[0].rows
 
-    def _drive(self, batch: _Batch, tick: float | None, on_tick: Callable[[], None] | None, stoppable: bool) -> bool:
+    def _drive(self, batch: _Batch, watch: _Watch, stoppable: bool) -> bool:
         """Send and receive until the batch is through; return whether it was cancelled."""
         pg = self._pg
         poller = select.poll()
-        started = time.monotonic()
         cancelled_at: float | None = None
         last_cancel = 0.0
         while True:
@@ -185,8 +271,8 @@ class Channel:
                 cancelled_at, last_cancel = cancelled_at or now, now
                 self._cancel()
             timeout = 0.5 if cancelled_at is not None else min(self._control.remaining() + 0.01, 60.0)
-            if on_tick is not None and tick is not None:
-                timeout = min(timeout, max(0.0, started + tick - now))
+            if (due := watch.due()) is not None:
+                timeout = min(timeout, due)
             events = select.POLLIN | (select.POLLOUT if blocked else 0)
             poller.register(pg.socket, events)
             if stoppable and cancelled_at is None:
@@ -197,9 +283,7 @@ class Channel:
                     pg.consume_input()
             if cancelled_at is None and stoppable:
                 poller.unregister(self._control.wakeup)
-            if on_tick is not None and tick is not None and time.monotonic() >= started + tick:
-                on_tick()
-                on_tick = None
+            watch.look()
 
     def _send(self, batch: _Batch) -> bool:
         """Hand libpq what it takes without waiting; return whether the socket is full."""
@@ -219,6 +303,8 @@ class Channel:
     def _send_one(self, command: Command) -> None:
         if not command.params:
             self._pg.send_query_params(command.sql.encode(), None)
+            if command.prompt:
+                self._pg.send_flush_request()
             return
         values = [_encode(each) for each in command.params]
         formats = [1 if isinstance(each, bytes) else 0 for each in command.params]
@@ -249,7 +335,9 @@ class Channel:
 
     def _take(self, batch: _Batch, result: "pq.abc.PGresult | None") -> None:
         if result is None:
-            batch.replies.append(Reply(batch.tag, tuple(batch.rows)))
+            now = time.monotonic()
+            batch.replies.append(Reply(batch.tag, tuple(batch.rows), now - batch.answered))
+            batch.answered, self._at = now, self._at + 1
             batch.current, batch.tag, batch.rows = batch.current + 1, "", []
             return
         status = result.status
@@ -274,6 +362,19 @@ class Channel:
             cancel.blocking()
         except psycopg.Error:
             return
+
+
+def _parts(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
+    """Cut a batch at the statements that copy data."""
+    first = 0
+    for number, command in enumerate(commands):
+        if command.data is not None:
+            if number > first:
+                yield commands[first:number]
+            yield commands[number : number + 1]
+            first = number + 1
+    if first < len(commands):
+        yield commands[first:]
 
 
 def _encode(value: Param) -> bytes | None:

@@ -6,6 +6,7 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
 from lockstep.engines.postgresql.channel import SqlError
+from lockstep.engines.postgresql.copying import without_data
 from lockstep.engines.postgresql.lexer import line_at
 from lockstep.engines.postgresql.statements import SqlScript
 from lockstep.planning.result import ErrorDetail
@@ -14,7 +15,10 @@ PASSING: Final = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure."""
 CANCELLED: Final = "57014"
 """query_canceled: by a time limit or by somebody."""
-_NOT_IN_TRANSACTION: Final = frozenset({"25001", "2D000"})
+NOT_IN_TRANSACTION: Final = frozenset({"25001", "2D000"})
+"""active_sql_transaction, invalid_transaction_termination: it runs outside of a transaction block only."""
+_UNSAFE_ENUM: Final = "55P04"
+_FENCES: Final = frozenset({("23502", "history", "epoch"), ("23502", "journal", "epoch")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Failure:
     script: SqlScript
     index: int
     """Which statement, from 0; below it is how the transaction begins, above the last how it ends."""
+    left: str = ""
+    """What is to be said of the statements before it, where they stay."""
 
     @property
     def detail(self) -> ErrorDetail:
@@ -37,7 +43,14 @@ class Failure:
         line = part.line
         if self.error.position is not None:
             line = line_at(self.script.text, min(part.end, part.start + self.error.position - 1))
+        elif self._in_data and part.data is not None and self.error.data_line is not None:
+            line = line_at(self.script.text, part.data[0]) + self.error.data_line - 1
         return ErrorDetail(version, part.number, line, state)
+
+    @property
+    def _in_data(self) -> bool:
+        """Whether it is about what a COPY copies."""
+        return 0 <= self.index < len(self.script.parts) and self.script.parts[self.index].data is not None
 
     @property
     def place(self) -> str:
@@ -47,37 +60,52 @@ class Failure:
             return f"{self.action.label}, at its end"
         return f"{self.action.label}, statement {detail.statement}, line {detail.line}"
 
+    @property
+    def words(self) -> str:
+        """What the server said, without what a COPY copies."""
+        text = without_data(self.error.primary, self.error.names) if self._in_data else self.error.text
+        return f"SQLSTATE {self.error.sqlstate}: {text}"
+
     def explain(self, line: str, timed_out: int | None) -> RunError:
         """Return how the run ends; `timed_out` is the statementTimeout that may have ended it, in milliseconds."""
-        words = f"SQLSTATE {self.error.sqlstate}: {self.error.text}"
         if self.error.sqlstate == CANCELLED:
             return self._cancelled(timed_out)
         if self.index < 0:
-            return RunError(Reason.FENCED, f"{self.action.label}: it could not begin ({words})", error=self.detail)
+            return RunError(Reason.FENCED, f"{self.action.label}: it could not begin ({self.words})", error=self.detail)
         # The statement behind the last is what was deferred: SET CONSTRAINTS ALL IMMEDIATE.
         if self.index <= len(self.script.parts):
-            return RunError(Reason.STATEMENT_FAILED, f"{self.place}: {words}{self._advice()}", error=self.detail)
-        if (self.error.sqlstate, self.error.table, self.error.column) == ("23502", "history", "epoch"):
+            text = f"{self.place}: {self.words}{self._advice()}{self.left}"
+            return RunError(Reason.STATEMENT_FAILED, text, error=self.detail)
+        if (self.error.sqlstate, self.error.table, self.error.column) in _FENCES:
             return RunError(
                 Reason.FENCED,
                 f"{self.place}: this run no longer holds line {line!r} (another has begun, or the SQL has ended the "
-                "transaction): nothing of it was committed",
+                f"transaction): nothing of it was committed{self.left}",
                 error=self.detail,
             )
         return RunError(
             Reason.STATEMENT_REFUSED,
-            f"{self.place}: after its SQL the ledger could not be written ({words}): a migration must leave its "
-            "transaction and Lockstep's schema alone",
+            f"{self.place}: after its SQL the ledger could not be written ({self.words}): a migration must leave its "
+            f"transaction and Lockstep's schema alone{self.left}",
             error=self.detail,
         )
 
     def _cancelled(self, timed_out: int | None) -> RunError:
         if timed_out is not None:
-            text = f"{self.place}: it took longer than statementTimeout ({timed_out} ms)"
+            text = f"{self.place}: it took longer than statementTimeout ({timed_out} ms){self.left}"
             return RunError(Reason.STATEMENT_TIMEOUT, text, error=self.detail)
-        return RunError(Reason.INTERRUPTED, f"{self.place}: somebody cancelled it on the server", error=self.detail)
+        text = f"{self.place}: somebody cancelled it on the server{self.left}"
+        return RunError(Reason.INTERRUPTED, text, error=self.detail)
 
     def _advice(self) -> str:
-        if self.error.sqlstate in _NOT_IN_TRANSACTION:
-            return "; it cannot run in a transaction block: such statements are not supported yet"
+        if self.error.sqlstate == _UNSAFE_ENUM and not self.script.journaled:
+            return (
+                "; the new value can be used once it is committed: add it in a version of its own before this one, or "
+                "set spec.transaction: Never"
+            )
+        if self.error.sqlstate in NOT_IN_TRANSACTION and not self.script.journaled:
+            return (
+                "; it cannot run in a transaction block: set spec.transaction: Never, and its statements are committed "
+                "one by one"
+            )
         return ""

@@ -73,7 +73,9 @@ def partial(reply: Reply, done: Sequence[Applied]) -> Partial | None:
     mine = [row for row in reply.rows if row[0] == step]
     left = next((row for row in mine if row[3] != "finished"), None)
     statement = int(mine[-1][2] or 0) + 1 if left is None else int(left[2] or 0)
-    state, note = ("started", "") if left is None else (str(left[3]), left[4] or "")
+    state = "started" if left is None else str(left[3])
+    # Of a statement that was only begun the note is what settles it, and nothing for people.
+    note = left[4] or "" if left is not None and state == "unknown" else ""
     if step.startswith(REPEATABLE_MARK):
         return Partial(step.removeprefix(REPEATABLE_MARK), None, direction, statement, state, note)
     version = _version(step)

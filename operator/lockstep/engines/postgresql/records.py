@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lockstep.engines.base import Action, Identity
-from lockstep.engines.postgresql import record_sql
+from lockstep.engines.postgresql import journal_sql, record_sql
 from lockstep.engines.postgresql.channel import Channel, Command, Param
 from lockstep.engines.postgresql.ledger import Claim
 from lockstep.engines.postgresql.ledger_rows import step_key
@@ -25,6 +25,13 @@ _PREPARED = {
     "lockstep_repeatable": record_sql.RECORD_REPEATABLE,
 }
 """What comes again and again, and is planned once."""
+
+
+_SETTLED = {
+    "StatementApplied": journal_sql.STATEMENT_APPLIED,
+    "StatementNotApplied": journal_sql.STATEMENT_NOT_APPLIED,
+}
+"""What a person's look does to the statement that was in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,12 @@ def next_entry(before: LedgerMark, claim: Claim, direction: Direction, migration
     words = "\n".join("-" if field is None else str(field) for field in fields)
     digest = hashlib.sha256(words.encode()).hexdigest()
     return Entry(LedgerMark(before.uuid, sequence, digest), before.hash, direction, canonical)
+
+
+def journal_key(action: Action) -> str:
+    """Return by what the journal knows a step's migration."""
+    version = action.step.candidate.version
+    return step_key(action.migration.name, None if version is None else version.canonical)
 
 
 def _pack(text: str | None) -> bytes | None:
@@ -94,6 +107,39 @@ class Recorder:
     def _command(self, name: str, sql: str, params: Sequence[Param]) -> Command:
         return Command(on(self._schema, sql), params, prepared=name.encode() if self._prepared and name else b"")
 
+    def begin_unplanned(self) -> Command:
+        """Return the same where the session's plans may have been thrown away."""
+        return replace(self.begin(), prepared=b"")
+
+    def mark_transaction(self) -> Command:
+        """Return what lets a transaction that begins with a migration's SQL be known at its end."""
+        return Command(journal_sql.MARK_TRANSACTION)
+
+    def begin_late(self) -> Command:
+        """Return what marks the transaction as this run's at its end, if it is the one that `mark_transaction` saw."""
+        claim = self._claim
+        return self._command("", journal_sql.BEGIN_LATE, (claim.line, claim.epoch, claim.holder))
+
+    def journal_rows(self) -> Command:
+        """Return the question for all that the journal has of the line."""
+        return self._command("", journal_sql.ROWS, (self._claim.line,))
+
+    def journal(self, action: Action, number: int, digest: str, state: str, note: str | None) -> Command:
+        """Return the statement that writes what became of one statement of a migration, numbered from 1."""
+        claim, migration = self._claim, action.migration
+        is_down = action.step.direction is Direction.DOWN
+        text = migration.down_checksum if is_down else migration.up_checksum
+        row = (journal_key(action), action.step.direction.value, number, text or ABSENT, digest, state, note)
+        return self._command("", journal_sql.WRITE, (claim.line, claim.epoch, claim.holder, *row))
+
+    def forget(self, action: Action) -> Command:
+        """Return the statement that takes a migration's rows out of the journal, whichever way they led."""
+        return self._command("", record_sql.FORGET_JOURNAL, (self._claim.line, journal_key(action)))
+
+    def unplanned(self, action: Action, entry: Entry) -> Command:
+        """Return what `step` returns where the session's plans may have been thrown away."""
+        return replace(self.step(action, entry), prepared=b"")
+
     def step(self, action: Action, entry: Entry) -> Command:
         """Return the statement that records a step."""
         migration = action.migration
@@ -122,7 +168,10 @@ class Recorder:
         elif repair.action == "MarkNotApplied" and entry.canonical is not None:
             record = self._command("", record_sql.RECORD_UNMARK, params)
         else:
-            return [self._command("", record_sql.RECORD_ONLY, params)]
+            record = self._command("", record_sql.RECORD_ONLY, params)
+            settle = _SETTLED.get(repair.action)
+            key = step_key(migration.name, entry.canonical)
+            return [record] if settle is None else [self._command("", settle, (self._claim.line, key)), record]
         key = step_key(migration.name, entry.canonical)
         return [self._command("", record_sql.FORGET_JOURNAL, (self._claim.line, key)), record]
 

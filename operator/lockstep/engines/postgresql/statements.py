@@ -1,12 +1,15 @@
-"""What each statement of a migration is: run in a transaction, refused, or not supported yet. Pure."""
+"""What each statement of a migration is: run in a transaction, run alone, or refused. Pure."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
 from lockstep.engines.lexing import LexError, Statement, place_at
+from lockstep.engines.postgresql.copying import Data
 from lockstep.engines.postgresql.lexer import split
+from lockstep.engines.postgresql.subjects import Subject, subject
 from lockstep.planning.result import ErrorDetail
 from lockstep.planning.wire import OrderedMigration
 
@@ -19,27 +22,9 @@ _CONTROL: Final = (
     ("ABORT",),
     ("PREPARE", "TRANSACTION"),
 )
-_ALONE: Final = (
-    ("VACUUM",),
-    ("CREATE", "DATABASE"),
-    ("DROP", "DATABASE"),
-    ("CREATE", "TABLESPACE"),
-    ("DROP", "TABLESPACE"),
-    ("ALTER", "SYSTEM"),
-    ("CREATE", "SUBSCRIPTION"),
-    ("DROP", "SUBSCRIPTION"),
-    ("CLUSTER",),
-    ("REINDEX", "DATABASE"),
-    ("REINDEX", "SYSTEM"),
-    ("REINDEX", "SCHEMA"),
-)
-_CONCURRENT: Final = (
-    ("CREATE", "INDEX"),
-    ("CREATE", "UNIQUE", "INDEX"),
-    ("DROP", "INDEX"),
-    ("REINDEX",),
-    ("ALTER", "TABLE"),
-)
+_CONCURRENT: Final = frozenset({"CREATE", "DROP", "REINDEX", "ALTER"})
+_SCOPES: Final = frozenset({"DATABASE", "SUBSCRIPTION", "SYSTEM", "TABLESPACE"})
+"""Second words of what may be unable to run in a transaction block without being CONCURRENTLY."""
 _UNLOCK: Final = "pg_advisory_unlock_all"
 
 
@@ -49,6 +34,8 @@ class SqlScript:
 
     text: str
     parts: tuple[Statement, ...]
+    journaled: bool = False
+    """Whether its statements are committed one by one, each with its row in the journal."""
 
     @property
     def statements(self) -> int:
@@ -58,6 +45,20 @@ class SqlScript:
     def sql(self, statement: Statement) -> str:
         """Return one statement as it is sent."""
         return self.text[statement.start : statement.end]
+
+    def data(self, statement: Statement) -> Data | None:
+        """Return what a COPY copies."""
+        return None if statement.data is None else Data(self.text, *statement.data)
+
+    def digest(self, statement: Statement) -> str:
+        """Return by what the journal knows a statement: a hash of it and its data, whatever ends their lines."""
+        data = "" if statement.data is None else self.text[slice(*statement.data)]
+        words = f"{self.sql(statement)}\n{data}".replace("\r\n", "\n").replace("\r", "\n")
+        return hashlib.sha256(words.encode()).hexdigest()
+
+    def subject(self, statement: Statement) -> Subject | None:
+        """Return what a statement is about that cannot run in a transaction block; None: it can, for all we know."""
+        return _subject(statement, self)
 
 
 def _starts(words: tuple[str, ...], heads: tuple[tuple[str, ...], ...]) -> tuple[str, ...] | None:
@@ -71,21 +72,15 @@ def _is_control(words: tuple[str, ...]) -> bool:
     return not (words[0] == "ROLLBACK" and "TO" in words[1:3])
 
 
-def _alone(statement: Statement) -> str | None:
-    """Return the name of what cannot run in a transaction block."""
+def _subject(statement: Statement, script: SqlScript) -> Subject | None:
     words = statement.words
-    if "CONCURRENTLY" in statement.keywords and (head := _starts(words, _CONCURRENT)) is not None:
-        if head != ("ALTER", "TABLE"):
-            return f"{' '.join(head)} CONCURRENTLY"
-        return "DETACH PARTITION CONCURRENTLY" if "DETACH" in words else None
-    if words == ("CLUSTER",) or (head := _starts(words, _ALONE)) is None:
-        return "CLUSTER of all tables" if words == ("CLUSTER",) else None
-    # CLUSTER of one table runs in a transaction block.
-    return None if head == ("CLUSTER",) else " ".join(head)
-
-
-def _copies(statement: Statement) -> bool:
-    return statement.words[:1] == ("COPY",) and bool(statement.keywords & {"STDIN", "STDOUT"})
+    first, second = words[:1], words[1:2]
+    concurrently = "CONCURRENTLY" in statement.keywords and first and first[0] in _CONCURRENT
+    alone = first in {("VACUUM",), ("CLUSTER",), ("REINDEX",)}
+    # What most statements are not is told without reading them again.
+    if not (concurrently or alone or (second and second[0] in _SCOPES)):
+        return None
+    return subject(script.sql(statement), concurrently=bool(concurrently))
 
 
 def _place(part: Statement) -> tuple[int, int]:
@@ -102,59 +97,47 @@ def _refuse(
 
 
 def read_script(action: Action) -> SqlScript:
-    """Split a step's text and see that all of it may run in the transaction that Lockstep gives it.
+    """Split a step's text, and see whether it runs in one transaction or is journaled statement by statement.
 
     Raises:
-        RunError: StatementRefused or NotSupportedYet, with the place.
+        RunError: StatementRefused, with the place.
     """
     migration, text = action.migration, action.text
-    if migration.transaction == "Never":
-        raise _refuse(
-            migration,
-            Reason.NOT_SUPPORTED_YET,
-            "transaction: Never is not supported yet; use Auto where the SQL can run in a transaction",
-            (1, 1),
-            None,
-        )
     try:
         parts = tuple(split(text))
     except LexError as error:
         raise _refuse(migration, Reason.STATEMENT_REFUSED, error.message, (error.line, error.column), None) from error
+    script = SqlScript(text, parts, journaled=migration.transaction == "Never")
     for part in parts:
         _judge(migration, part)
-    _find_unlock(migration, SqlScript(text, parts))
-    return SqlScript(text, parts)
+        if (found := _subject(part, script)) is None:
+            continue
+        if migration.transaction == "Always":
+            why = f"{found.what} cannot run in a transaction block, and spec.transaction is Always: use Auto"
+            raise _refuse(migration, Reason.STATEMENT_REFUSED, why, _place(part), part.number)
+        script = replace(script, journaled=True)
+    _find_unlock(migration, script)
+    return script
 
 
 def _judge(migration: OrderedMigration, part: Statement) -> None:
     words = part.words
+    why = None
     if _is_control(words):
         what = " ".join(words[:2]) if words[0] in {"START", "PREPARE", "DISCARD"} else words[0]
-        why = (
+        because = (
             "it would let go of the lock"
             if words[0] == "DISCARD"
-            else "each migration runs in a transaction of Lockstep's own, together with its record"
+            else "transactions are Lockstep's own: each commits together with its record"
         )
-        raise _refuse(
-            migration, Reason.STATEMENT_REFUSED, f"{what} is refused: {why}; remove it", _place(part), part.number
+        why = f"{what} is refused: {because}; remove it"
+    elif words[:1] == ("COPY",) and part.data is None and part.keywords & {"STDIN", "STDOUT"}:
+        why = (
+            "COPY ... TO stdout is refused: nobody is there to take the rows; COPY ... TO a file on the server, or "
+            "leave it out"
         )
-    if (name := _alone(part)) is not None:
-        raise _refuse(
-            migration,
-            Reason.NOT_SUPPORTED_YET,
-            f"{name} cannot run in a transaction block, and statements outside of one are not supported yet",
-            _place(part),
-            part.number,
-        )
-    if _copies(part):
-        way = "FROM stdin" if "STDIN" in part.keywords else "TO stdout"
-        raise _refuse(
-            migration,
-            Reason.NOT_SUPPORTED_YET,
-            f"COPY {way} is not supported yet; use INSERT",
-            _place(part),
-            part.number,
-        )
+    if why is not None:
+        raise _refuse(migration, Reason.STATEMENT_REFUSED, why, _place(part), part.number)
 
 
 def _find_unlock(migration: OrderedMigration, script: SqlScript) -> None:

@@ -1,0 +1,48 @@
+"""The data of a COPY ... FROM stdin: cut into what is sent at once, and kept out of what is said of it. Pure."""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+CHUNK: Final = 64 * 1024
+"""Characters of data that are sent at once."""
+
+# The only place where the server says which line of the data it is at; the rest of it is the data itself.
+_LINE: Final = re.compile(r"^COPY .+?, \S+ (\d+)(?=[,:]|$)", re.MULTILINE)
+_VALUE: Final = re.compile(r': ".*"', re.DOTALL)
+_QUOTED: Final = re.compile(r'(\w*)( ?)"([^"]*)"')
+_NAMED: Final = frozenset({"collation", "column", "constraint", "domain", "encoding", "function", "index", "partition"})
+_NAMED_TOO: Final = frozenset({"relation", "role", "schema", "sequence", "table", "trigger", "type", "view"})
+_NUMBER: Final = re.compile(r"\b0x[0-9a-fA-F]+\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where the data is in its text."""
+
+    text: str
+    start: int
+    end: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Return it piece by piece, as it is sent."""
+        for at in range(self.start, self.end, CHUNK):
+            yield self.text[at : min(at + CHUNK, self.end)].encode()
+
+
+def data_line(context: str | None) -> int | None:
+    """Return the line of the data that an error's context names, from 1; None where it names none."""
+    found = _LINE.search(context or "")
+    return None if found is None else int(found[1])
+
+
+def without_data(message: str, names: Collection[str]) -> str:
+    """Return the server's message about a COPY without what it quotes of the data; names of objects stay."""
+
+    def mask(found: re.Match[str]) -> str:
+        word, gap, quoted = found.groups()
+        known = quoted in names or word in _NAMED or word in _NAMED_TOO
+        return found[0] if known else f"{word}{gap}?"
+
+    return _NUMBER.sub("?", _QUOTED.sub(mask, _VALUE.sub(": ?", message)))

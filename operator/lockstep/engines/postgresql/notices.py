@@ -1,0 +1,55 @@
+"""What a migration's statements say and do, for the log: a few lines, whatever they are."""
+
+from typing import Final
+
+from lockstep.engines.base import Log
+from lockstep.engines.postgresql.channel import Notice, Reply
+
+NOTICES: Final = 200
+"""Notices of one migration that are logged; the others are counted."""
+CHARACTERS: Final = 500
+SLOW_SECONDS: Final = 1.0
+"""A statement that took longer is logged."""
+
+
+class Account:
+    """What is said of one migration; takes no memory, however much there is."""
+
+    def __init__(self, log: Log, version: str | None, statements: int) -> None:
+        self._log = log
+        self._version = version
+        self._statements = statements
+        self._notices = 0
+        self.rows = 0
+        """Rows that its statements have touched, as the server counts them."""
+
+    def notice(self, number: int, notice: Notice) -> None:
+        """Log what the server said while it ran a statement, numbered from 1; what is none of its own is left out."""
+        if not 0 < number <= self._statements:
+            return
+        self._notices += 1
+        if self._notices <= NOTICES:
+            message = notice.message if len(notice.message) <= CHARACTERS else f"{notice.message[: CHARACTERS - 1]}…"
+            self._log(
+                "notice", version=self._version, statement=number, severity=notice.severity.lower(), message=message
+            )
+
+    def ran(self, number: int, reply: Reply, *, always: bool = False) -> None:
+        """Count a statement's rows, and log it if it took long or is to be logged anyway."""
+        self.rows += reply.count
+        if always or reply.seconds > SLOW_SECONDS:
+            self._log(
+                "statement",
+                version=self._version,
+                statement=number,
+                of=self._statements,
+                tag=reply.tag,
+                rows=reply.count,
+                ms=int(reply.seconds * 1000),
+            )
+
+    def close(self) -> None:
+        """Say how much was left out."""
+        if self._notices > NOTICES:
+            left = self._notices - NOTICES
+            self._log("notices_left_out", level="warning", version=self._version, notices=left)
