@@ -129,7 +129,7 @@ def texts(draw: st.DrawFn) -> tuple[list[str], str, str]:
 
 
 # Shrinking asks the servers for minutes; the failure that was found says enough.
-@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(texts())
 def test_the_client_does_the_same(pair: tuple[MariaDatabase, MariaDatabase], made: tuple[list[str], str, str]) -> None:
     statements, ours, theirs = made
