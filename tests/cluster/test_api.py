@@ -54,6 +54,22 @@ def test_a_malformed_migration_is_refused(kube: Kube, spec: dict[str, Any], mess
         ({"baseline": "1", "adopt": {"history": "flyway"}}, "at most one of spec.baseline and spec.adopt"),
         ({"progressDeadline": "soon"}, "spec.progressDeadline"),
         ({"database": {"secretRef": {"name": "db"}, "ledgerSchema": 'x"; DROP'}}, "spec.database.ledgerSchema"),
+        ({"approvedPlans": ["latest"]}, "spec.approvedPlans[0]"),
+        ({"approvedPlans": [f"sha256:{number:064x}" for number in range(65)]}, "spec.approvedPlans: Too many"),
+        ({"rollback": "Always"}, 'supported values: "Allow", "Approve", "Forbid"'),
+        ({"driftOptions": {"include": ["Rows"]}}, 'supported values: "Grants", "Policies"'),
+        ({"adopt": {"history": "rubber"}}, 'supported values: "flyway"'),
+        ({"repair": {"token": "t", "action": "Erase"}}, 'supported values: "MarkApplied"'),
+        ({"repair": {"token": "a b", "action": "TakeOver", "confirm": "x"}}, "spec.repair.token"),
+        ({"repair": {"action": "TakeOver", "confirm": "x"}}, "spec.repair.token: Required value"),
+        *[
+            ({"repair": {"token": "t", "action": action}}, "spec.repair needs the version")
+            for action in ("MarkApplied", "MarkNotApplied", "StatementApplied", "StatementNotApplied")
+        ],
+        *[
+            ({"repair": {"token": "t", "action": action}}, "spec.repair.confirm must say what the status shows")
+            for action in ("AcceptDrift", "AcceptLedger", "TakeOver", "EndSession")
+        ],
     ],
 )
 def test_a_malformed_schema_version_is_refused(kube: Kube, spec: dict[str, Any], message: str) -> None:
@@ -114,6 +130,11 @@ def test_a_status_cannot_be_faked_through_the_resource(applied: Kube) -> None:
 def test_its_way_back_may_be_corrected(applied: Kube) -> None:
     changed = applied.patch("Migration", "orders-1", {"spec": {"down": "SELECT 4", "description": "better"}})
     assert changed["spec"]["down"] == "SELECT 4"
+
+
+def test_what_was_taken_back_may_change_again(applied: Kube) -> None:
+    applied.patch("Migration", "orders-1", {"status": {"applied": False}}, "status")
+    assert applied.patch("Migration", "orders-1", {"spec": {"up": "SELECT 3"}})["spec"]["up"] == "SELECT 3"
 
 
 def test_the_text_of_a_repeatable_may_change(kube: Kube) -> None:

@@ -101,6 +101,32 @@ def test_what_a_run_settled_wakes_its_migrations_and_who_waits() -> None:
     }
 
 
+def test_a_way_down_wakes_what_it_has_undone_and_who_waits_for_it() -> None:
+    intake, _ = an_intake()
+    for number in (1, 2, 3):
+        raw = migration(f"m{number}", str(number))
+        intake.present(migration_fact({**raw, "status": {"observedGeneration": 1, "applied": True}}))
+    needy = migration("b1", "1", "billing", requires=[{"schema": "orders", "version": "2"}])
+    intake.present(migration_fact(needy))
+    for name in ("orders", "billing"):
+        intake.present(schema_version_fact(schema_version(name, {"observedGeneration": 1, "version": "3"})))
+    keys(intake)
+    lower = at(schema_version("orders", {"observedGeneration": 1, "version": "1"}), 2)
+    intake.present(schema_version_fact(lower))
+    assert keys(intake) == {
+        schema_version_key("ns", "orders"),
+        schema_version_key("ns", "billing"),
+        migration_key("ns", "m2"),
+        migration_key("ns", "m3"),
+    }
+    # The other line went down, too: what it requires may go down now.
+    intake.present(schema_version_fact(at(schema_version("billing", {"observedGeneration": 1, "version": "base"}), 2)))
+    assert schema_version_key("ns", "orders") in keys(intake)
+    # As when what required it is taken away.
+    intake.absent(MigrationFact, Name("ns", "b1"))
+    assert schema_version_key("ns", "orders") in keys(intake)
+
+
 def test_jobs_and_pods_ask_for_their_schema_version() -> None:
     intake, _ = an_intake()
     job = a_job("orders-x-1", "i")

@@ -124,6 +124,70 @@ def test_applied_is_a_latch_and_keeps_its_checksum() -> None:
     assert later.status.conditions[-1].message == first.status.conditions[-1].message
 
 
+def says(name: str, version: str | None) -> SchemaVersionFact:
+    return a_schema_version(name, status={"observedGeneration": 1, **({"version": version} if version else {})})
+
+
+@pytest.mark.parametrize(
+    ("consumers", "applied"),
+    [
+        ([("orders", "1")], False),
+        ([("orders", "base")], False),
+        ([("orders", "1"), ("other", "1.5")], False),
+        # One has it, or may have it.
+        ([("orders", "2")], True),
+        ([("orders", "3")], True),
+        ([("orders", "1"), ("other", "2")], True),
+        # Nobody knows what the others' databases have.
+        ([("orders", None)], True),
+        ([("orders", "1"), ("other", None)], True),
+        ([], True),
+        ([("other", "1")], True),
+    ],
+)
+def test_a_latch_opens_only_where_it_is_proven_that_none_has_it(
+    consumers: list[tuple[str, str | None]], applied: bool
+) -> None:
+    status = {"observedGeneration": 1, "applied": True, "appliedBy": "orders", "checksum": "0" * 64}
+    member = a_member("m", "2")
+    fact = replace(member.fact, status=status)
+    s = snapshot(replace(member, fact=fact), consumers=tuple(says(*each) for each in consumers))
+    made = decide(s).status
+    assert made is not None
+    assert made.applied is applied
+    condition = next(each for each in made.conditions if each.type == "Applied")
+    assert condition.status == ("True" if applied else "False")
+    # Its text may change, so its checksum follows it again.
+    assert (made.checksum, made.applied_by) == (("0" * 64, "orders") if applied else (member.up, None))
+
+
+def test_a_latch_of_before_it_was_known_who_had_applied_it_stays() -> None:
+    status = {"observedGeneration": 1, "applied": True}
+    member = a_member("m", "2")
+    s = snapshot(replace(member, fact=replace(member.fact, status=status)), consumers=(says("orders", "1"),))
+    assert (made := decide(s).status) is not None
+    assert made.applied
+
+
+def test_a_repeatable_that_was_applied_stays_so() -> None:
+    member = a_member("r", None, repeatable=True)
+    fact = replace(member.fact, status={"observedGeneration": 1, "applied": True, "appliedBy": "orders"})
+    s = snapshot(replace(member, fact=fact), consumers=(says("orders", "base"),))
+    assert (made := decide(s).status) is not None
+    assert made.applied
+
+
+def test_who_has_applied_it_is_not_written_anew_for_each_database() -> None:
+    both = tuple(replace(applied_by(M), name=name) for name in ("a", "orders"))
+    status = {"observedGeneration": 1, "applied": True, "appliedBy": "orders"}
+    made = decide(snapshot(replace(M, fact=replace(M.fact, status=status)), consumers=both)).status
+    assert made is not None
+    assert made.applied_by == "orders"
+    alone = decide(snapshot(replace(M, fact=replace(M.fact, status=status)), consumers=both[:1])).status
+    assert alone is not None
+    assert alone.applied_by == "a"
+
+
 def test_a_repeatable_ones_checksum_follows_its_text() -> None:
     first = a_member("r", None, repeatable=True)
     written = decide(snapshot(first, consumers=(applied_by(first),))).status

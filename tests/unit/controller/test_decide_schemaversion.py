@@ -11,10 +11,11 @@ from lockstep.api.reasons import Reason
 from lockstep.controller.decide.schemaversion import decide
 from lockstep.controller.decide.state import Decision
 from lockstep.controller.facts import SchemaVersionFact, schema_version_fact
-from lockstep.controller.inputs import RunInput
+from lockstep.controller.inputs import RunInput, tag, unpack_tags
 from lockstep.controller.snapshot import Limits, LineView, Member, SchemaVersionSnapshot
 from lockstep.planning.digest import set_digest
-from lockstep.planning.result import ErrorDetail, LedgerMark, Progress, Result, StepDone
+from lockstep.planning.result import ErrorDetail, LedgerMark, PlanSummary, Progress, Result, StepDone
+from lockstep.planning.wire import Mode
 from support.controller import (
     a_job,
     a_member,
@@ -125,6 +126,38 @@ def stopped_by_target() -> SchemaVersionSnapshot:
 def not_there(**spec: Any) -> SchemaVersionFact:
     """Return a SchemaVersion that is known to be at base, and asks for a version that is not there."""
     return a_schema_version(status={"observedGeneration": 1, "version": "base"}, version="3", **spec)
+
+
+def lowered(**spec: Any) -> SchemaVersionSnapshot:
+    """Return a SchemaVersion at version 2 that asks for 1."""
+    return snapshot(replace(up_to_date(), spec=fresh(version="1", **spec).spec), ONE, TWO)
+
+
+def requiring(version: str, has: str = "1") -> LineView:
+    """Return another line that requires a version of this one, and what its database has."""
+    needs = a_migration("a1", "1", "auth", requires=[{"schema": "orders", "version": version}])
+    return LineView((needs,), (a_schema_version("auth", {"observedGeneration": 1, "version": has}),))
+
+
+def plan_job(s: SchemaVersionSnapshot) -> Any:
+    start = decide(s).start
+    assert start is not None
+    assert start.mode is Mode.PLAN
+    return a_job("orders-plan-x-1", str(start.input), target="1", mode="plan", created="2026-07-01T12:00:00Z")
+
+
+def planning() -> SchemaVersionSnapshot:
+    s = lowered()
+    job = plan_job(s)
+    return replace(s, runs=(a_run(job, a_pod("p", job, RUNNING)),))
+
+
+def planned() -> SchemaVersionSnapshot:
+    s = lowered()
+    job = plan_job(s)
+    plan = PlanSummary("sha256:" + "a" * 64, "Down", 1, ("down 2 (two)",))
+    result = Result(Reason.PLANNED, "1 step(s) down", "2", plan=plan)
+    return replace(s, runs=(a_run(job, a_pod("p", job, ended(result))),))
 
 
 CASES = [
@@ -434,6 +467,59 @@ CASES = [
         starts=True,
     ),
     Case(
+        "a lower target, allowed",
+        lambda: lowered(rollback="Allow"),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case("a lower target, to be approved", lowered, Reason.PLANNING, None, starts=True),
+    Case(
+        "a lower target, forbidden",
+        lambda: lowered(rollback="Forbid"),
+        Reason.ROLLBACK_FORBIDDEN,
+        "Failed",
+        "at version 2, above the target 1",
+    ),
+    Case(
+        "a lower target that is gone",
+        lambda: replace(lowered(rollback="Allow"), members=(TWO,)),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "a lower target, required by another line",
+        lambda: replace(lowered(rollback="Allow"), lines={"auth": requiring("2")}),
+        Reason.REQUIRED_BY_OTHERS,
+        "InProgress",
+        "auth 1 (a1) requires orders 2",
+        again=True,
+    ),
+    Case(
+        "a lower target, required by what another line does not have",
+        lambda: replace(lowered(rollback="Allow"), lines={"auth": requiring("2", has="base")}),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case(
+        "a lower target that is enough for the other line",
+        lambda: replace(lowered(rollback="Allow"), lines={"auth": requiring("1.0")}),
+        Reason.STARTING,
+        None,
+        starts=True,
+    ),
+    Case("up, to be approved", lambda: snapshot(fresh(approval="Manual"), ONE), Reason.PLANNING, None, starts=True),
+    Case("a plan under way", planning, Reason.PLANNING, "InProgress", "plans the way to version 1", again=True),
+    Case("a plan that waits", planned, Reason.APPROVAL_REQUIRED, "InProgress", "kubectl logs -n ns job/"),
+    Case(
+        "a plan that waits, suspended",
+        lambda: replace(planned(), fact=replace(planned().fact, spec=lowered(suspend=True).fact.spec)),
+        Reason.SUSPENDED,
+        "InProgress",
+    ),
+    Case(
         "suspended, nothing to do",
         lambda: snapshot(replace(up_to_date(), spec=fresh(suspend=True).spec), ONE, TWO),
         Reason.UP_TO_DATE,
@@ -703,3 +789,38 @@ def test_a_set_that_is_just_arriving_is_not_announced_as_waiting() -> None:
     assert arriving.again == pytest.approx(0.8)
     assert resting.status is not None
     assert resting.announce
+
+
+@pytest.mark.parametrize(
+    ("steps", "applied", "settled"),
+    [
+        # All that it did had room.
+        ((StepDone("two", "2", "down", 1, ""),), 1, {"one"}),
+        # Some of it had not: nothing above the target is sure any more.
+        ((StepDone("two", "2", "down", 1, ""),), 2, set()),
+        ((), 0, {"one"}),
+    ],
+)
+def test_what_is_settled_after_half_a_way_down(steps: tuple[StepDone, ...], applied: int, settled: set[str]) -> None:
+    fact = replace(up_to_date(), spec=fresh(version="base", rollback="Allow").spec)
+    start = decide(snapshot(fact, ONE, TWO)).start
+    assert start is not None
+    job = a_job("orders-y-1", str(start.input), target="base", created="2026-07-01T12:00:00Z")
+    result = Result(Reason.LOCK_TIMEOUT, "in use", "1", applied=applied, steps=steps)
+    fact = after(snapshot(fact, ONE, TWO, runs=(a_run(job, a_pod("p", job, ended(result))),)))
+    tags = unpack_tags(fact.status.settled)
+    assert {m.fact.name for m in (ONE, TWO) if tag(m.as_set_member()) in tags} == settled
+
+
+def test_a_status_of_nothing_takes_no_text_for_applied() -> None:
+    """A run that found another text under an applied version: its version is no proof of the text that is here."""
+    refused = Result(Reason.CHECKSUM_MISMATCH, "1 was another", "2", steps=(StepDone("one", "1", "up", 1, ""),))
+    assert after(finished(refused)).status.settled is None
+
+
+def test_an_unreadable_down_of_an_applied_version_is_no_news() -> None:
+    source = {"configMapKeyRef": {"name": "c", "key": "k"}}
+    gone = a_member("one", "1", downFrom=source)
+    assert gone.up is not None
+    assert gone.problem is not None
+    assert decide(snapshot(up_to_date(), gone, TWO)).reason is Reason.UP_TO_DATE
