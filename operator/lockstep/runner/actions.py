@@ -8,6 +8,7 @@ from lockstep.engines.base import Action, RunError, Session
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import RECORDED_ONLY, Candidate, Direction, Plan, Step
 from lockstep.planning.result import ErrorDetail
+from lockstep.planning.version import Version
 from lockstep.planning.wire import Order, OrderedMigration
 from lockstep.runner.judge import behind
 
@@ -35,6 +36,9 @@ def _migration(candidate: Candidate, by_name: dict[str, OrderedMigration]) -> Or
     """Return the order's migration if it is the very one, otherwise what the plan knows of it."""
     down = None if candidate.down_checksum == ABSENT else candidate.down_checksum
     found = by_name.get(candidate.name)
+    if found is not None and _version(found) != candidate.version:
+        # Made anew under its name, as another version.
+        found = None
     if found is not None and (found.up_checksum, found.down_checksum) == (candidate.up_checksum, down):
         return found
     made = OrderedMigration(
@@ -56,6 +60,10 @@ def _migration(candidate: Candidate, by_name: dict[str, OrderedMigration]) -> Or
         lock_timeout_ms=found.lock_timeout_ms,
         description=found.description,
     )
+
+
+def _version(migration: OrderedMigration) -> Version | None:
+    return None if migration.version is None else Version.parse(migration.version)
 
 
 def _lacking(step: Step, migration: OrderedMigration) -> str | None:

@@ -381,5 +381,8 @@ def _holds(history: History, doing: Action) -> bool:
         now = ABSENT if direction is Direction.DOWN else migration.up_checksum
         return any(each.name == migration.name and each.up_checksum == now for each in history.repeated)
     version = doing.step.candidate.version
-    applied = any(each.version == version and each.name == migration.name for each in history.applied)
-    return applied is not (direction is Direction.DOWN)
+    there = [each for each in history.applied if each.version == version]
+    if direction is Direction.DOWN:
+        # Under whatever name it was applied.
+        return not there
+    return any(each.name == migration.name for each in there)

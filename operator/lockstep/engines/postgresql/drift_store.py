@@ -45,6 +45,12 @@ WHERE r.dirty AND r.line IN (SELECT e.value FROM pg_catalog.json_array_elements_
 _BASED: Final = "UPDATE @.meta AS m SET objects_major = $1::pg_catalog.int4, objects_options = $2::pg_catalog.text"
 
 
+def exists(channel: Channel, schema: str) -> bool:
+    """Tell whether the ledger is there and keeps objects: one of an older Lockstep does not."""
+    name = on(schema, "@.objects")
+    return channel.query("SELECT pg_catalog.to_regclass($1::pg_catalog.text) IS NOT NULL", name) == (("t",),)
+
+
 def load(channel: Channel, schema: str) -> Expected:
     """Return what the ledger in this schema expects, and which lines' runs are not settled.
 

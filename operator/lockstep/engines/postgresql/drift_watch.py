@@ -9,6 +9,7 @@ from lockstep.planning.drift import Change, Expected, Judgement, Objects
 from lockstep.planning.wire import Mode, Order
 
 _OTHERS = "another line's run is under way in this database ({}): what differs may be its work"
+_NOTHING_YET = "nothing to compare with yet: the next run takes the schema as it is"
 
 
 class DriftWatch:
@@ -24,8 +25,8 @@ class DriftWatch:
     def look(self) -> DriftFinding:
         """Return what was changed by hand; what could not be compared is taken for what shall be, if this is a run."""
         order = self._order
-        if order.drift.policy == "Ignore" and not self._is_watched():
-            return DriftFinding(inconclusive="spec.drift is Ignore")
+        if (why := self._why_not()) is not None:
+            return DriftFinding(inconclusive=why)
         if order.mode is Mode.RUN:
             expected, found = drift_store.update(self._channel, self._options, lambda e, f: self._judge(e, f).change)
         else:
@@ -36,7 +37,7 @@ class DriftWatch:
             case "Inconclusive":
                 return DriftFinding(inconclusive=_OTHERS.format(", ".join(expected.others)))
             case "Baseline" if order.mode is not Mode.RUN:
-                return DriftFinding(inconclusive="nothing to compare with yet: the next run takes the schema as it is")
+                return DriftFinding(inconclusive=_NOTHING_YET)
             case "Baseline":
                 self._log("drift_baseline", objects=len(found), server=server_major(self._channel))
                 return DriftFinding()
@@ -46,6 +47,13 @@ class DriftWatch:
                 return DriftFinding()
         made = judgement.drift
         return DriftFinding(made, hash=made.hash(found) if made else None)
+
+    def _why_not(self) -> str | None:
+        """Return why there is nothing to look for."""
+        order = self._order
+        if order.mode is not Mode.RUN and not drift_store.exists(self._channel, self._options.ledger_schema):
+            return _NOTHING_YET
+        return "spec.drift is Ignore" if order.drift.policy == "Ignore" and not self._is_watched() else None
 
     def _is_watched(self) -> bool:
         """Tell whether some line of the database looks for drift: this one's changes must not accuse anybody then."""
