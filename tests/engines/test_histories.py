@@ -19,6 +19,7 @@ from engines.histories.seeing import (
 )
 from lockstep.api.schemaversion import Adopt
 from lockstep.engines.histories import HISTORIES, Found, look
+from lockstep.engines.histories.base import Reader, tables
 from lockstep.planning.plan import Refusal
 from servers.postgres import Database
 
@@ -296,6 +297,22 @@ def test_a_table_may_have_another_name(on: On, request: pytest.FixtureRequest) -
     if engine == "postgresql":
         assert found(on, "goose", f"public.{odd}").table == f"public.{odd}"
         assert "no table other." in refused(on, "goose", f"other.{odd}")
+
+
+@pytest.mark.parametrize("on", ["postgresql", "mariadb", "sqlite"], indirect=True)
+def test_a_name_in_another_case_is_another_name(on: On) -> None:
+    on.load(f"CREATE TABLE {on.dialect.quote('GOOSE_DB_VERSION')} (id int, version_id int, is_applied int, tstamp int)")
+    assert "no history of goose was found" in refused(on, "goose")
+
+
+@pytest.mark.parametrize("on", ["postgresql", "mariadb", "sqlite"], indirect=True)
+def test_rows_come_in_the_order_of_the_column_and_not_of_its_text(on: On) -> None:
+    on.load("CREATE TABLE numbers (id int)")
+    on.load("INSERT INTO numbers VALUES (10), (9), (100)")
+    with on.asking() as ask:
+        (table,) = tables(ask, on.dialect, ["numbers"])
+        rows = Reader(ask, on.dialect, table).rows("id", order=["id"])
+    assert rows == [("9",), ("10",), ("100",)]
 
 
 def test_several_schemas_are_refused_unless_one_is_named(postgresql: OnPostgresql) -> None:
