@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockstep.engines.postgresql.lexer import LexError, split
+from servers.postgres import Database, Postgres
+from servers.process import run
 from support.pieces_postgresql import GAP, STATEMENT
 from support.splitting import cut, joined, scripts
 
@@ -88,3 +90,49 @@ def test_real_projects_are_cut_as_the_parser_does(folder: str) -> None:
         assert ours == parsed(text), path.name
         total += len(ours)
     assert total > 100
+
+
+COPIES = """\
+CREATE TABLE t (a text, b text);
+COPY t FROM stdin; -- no data;
+1\t;
+\\\\.\t'
+\\.
+COPY t (b, a) FROM STDIN WITH (FORMAT csv, HEADER);
+b,a
+"x;
+y","\\. is no end here"
+\\.
+COPY t FROM stdin;
+\\.
+INSERT INTO t SELECT 'stdin', 'FROM';
+COPY t FROM stdin WITH DELIMITER ';';
+to the end;of the text
+"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_psql_reads_the_same_data(database: Database, server: Postgres, newline: str) -> None:
+    text = COPIES.replace("\n", newline)
+    with database.connect() as connection:
+        for part in split(text):
+            if part.data is None:
+                connection.execute(text[part.start : part.end].encode())
+                continue
+            with connection.cursor() as cursor, cursor.copy(text[part.start : part.end].encode()) as copy:
+                copy.write(text[slice(*part.data)].encode())
+    other = server.database()
+    run(
+        [
+            str(server.bin / "psql"),
+            "-qX",
+            "-vON_ERROR_STOP=1",
+            f"--dbname=host=127.0.0.1 port={server.port} dbname={other.name} user=app",
+        ],
+        env={"PGPASSWORD": other.params["password"]},
+        input=text,
+    )
+    rows = database.query("SELECT a, b FROM t ORDER BY ctid")
+    assert rows == other.query("SELECT a, b FROM t ORDER BY ctid")
+    assert len(rows) == 5
+    server.drop(other)
