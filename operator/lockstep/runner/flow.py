@@ -169,7 +169,7 @@ class Run:
             state.repaired = self._order.repair.token
 
     def _repair(self, session: Session, ledger: LedgerState) -> bool:
-        """Do the person's act, unless it has been done; tell whether anything was done."""
+        """Do the person's act, unless it has been done; tell whether versions are other ones now."""
         order = self._order.repair
         if order is None or ledger.repaired:
             return False
@@ -181,7 +181,7 @@ class Run:
         self._state.repaired = order.token
         self._state.steps.append(_done(action, 0, recorded.at))
         self._report.log("repaired", action=order.action, token=order.token, version=order.version)
-        return True
+        return order.action in repairs.OF_VERSIONS
 
     def _plan(self, session: Session, ledger: LedgerState) -> Plan:
         plan = plan_of(self._order, ledger.history, session)

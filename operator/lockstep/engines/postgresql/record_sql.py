@@ -40,19 +40,17 @@ SELECT pg_catalog.to_char(pg_catalog.timezone('UTC'::pg_catalog.text, history.at
 FROM history
 """
 
-RECORD_VERSION: Final = "".join(
-    (
-        _HISTORY,
-        """, applied AS (
+_APPLIED: Final = """, applied AS (
     INSERT INTO @.applied (line, canonical, version, name, kind, up_checksum, down_checksum, irreversible, requires,
                            sequence)
     VALUES ($1::pg_catalog.text, $7::pg_catalog.text, $6::pg_catalog.text, $8::pg_catalog.text, $10::pg_catalog.text,
             $11::pg_catalog.text, $12::pg_catalog.text, $20::pg_catalog.text, $21::pg_catalog.jsonb,
             $4::pg_catalog.int8)
-)""",
-        _AT,
-    )
-)
+"""
+RECORD_VERSION: Final = f"{_HISTORY}{_APPLIED}){_AT}"
+
+# A person says that it is there: where the ledger has it, its place in the order of application stays.
+RECORD_MARK: Final = f"{_HISTORY}{_APPLIED} ON CONFLICT (line, canonical) DO NOTHING){_AT}"
 
 # A version that is not there makes the division fail, and with it the commit.
 RECORD_DOWN: Final = "".join(

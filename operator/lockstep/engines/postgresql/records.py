@@ -153,9 +153,6 @@ class Recorder:
                 now = ABSENT if direction is Direction.DOWN else migration.up_checksum
                 more = (now, action.step.undone)
                 return self._command("lockstep_repeatable", record_sql.RECORD_REPEATABLE, (*params, *more))
-        return self._applied(params, migration)
-
-    def _applied(self, params: Sequence[Param], migration: OrderedMigration) -> Command:
         more = (migration.irreversible, requirements(migration))
         return self._command("lockstep_version", record_sql.RECORD_VERSION, (*params, *more))
 
@@ -164,7 +161,8 @@ class Recorder:
         note = f"{repair.action}: {repair.note}".removesuffix(": ")
         params = self._history(replace(migration, description=note), entry, repair.token)
         if repair.action == "MarkApplied":
-            record = self._applied(params, migration)
+            marked = (*params, migration.irreversible, requirements(migration))
+            record = self._command("", record_sql.RECORD_MARK, marked)
         elif repair.action == "MarkNotApplied" and entry.canonical is not None:
             record = self._command("", record_sql.RECORD_UNMARK, params)
         else:
