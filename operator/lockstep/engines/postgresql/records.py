@@ -153,8 +153,8 @@ class Recorder:
                 now = ABSENT if direction is Direction.DOWN else migration.up_checksum
                 more = (now, action.step.undone)
                 return self._command("lockstep_repeatable", record_sql.RECORD_REPEATABLE, (*params, *more))
-        more = (migration.irreversible, requirements(migration))
-        return self._command("lockstep_version", record_sql.RECORD_VERSION, (*params, *more))
+        applied = (*params, migration.irreversible, requirements(migration))
+        return self._command("lockstep_version", record_sql.RECORD_VERSION, applied)
 
     def repair(self, repair: RepairOrder, migration: OrderedMigration, entry: Entry) -> list[Command]:
         """Return the statements that do and record a person's act."""
