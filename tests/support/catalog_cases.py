@@ -375,7 +375,7 @@ CASES = {
         include=ALL),
     "revoked from all": Case("REVOKE EXECUTE ON FUNCTION f FROM PUBLIC", FUNCTION,
                              removed="grant on function s.f(integer) to PUBLIC", include=ALL),
-    "what owners may do": Case("GRANT SELECT ON t TO postgres", T, include=ALL),
+    "what owners may do": Case("REVOKE INSERT ON t FROM postgres", T, include=ALL),
     "default privileges": Case("ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT SELECT ON TABLES TO app",
                                added="default privileges of postgres in schema s on tables", include=ALL),
 
