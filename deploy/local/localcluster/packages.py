@@ -39,6 +39,9 @@ IMAGE: dict[str, Callable[[], bool]] = {
 TESTS: dict[str, Callable[[], bool]] = {
     "postgresql-15": Path("/usr/lib/postgresql/15/bin/postgres").exists,
     "pgbouncer": _program("pgbouncer"),
+    # The programs alone: no service of the machine's own.
+    "mariadb-server-core": _program("mariadbd"),
+    "mariadb-client-core": _program("mariadb"),
 }
 
 
