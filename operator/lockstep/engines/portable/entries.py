@@ -13,9 +13,9 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.planning.checksum import checksum
-from lockstep.planning.plan import Direction
+from lockstep.planning.plan import Direction, Undone
 from lockstep.planning.result import LedgerMark
-from lockstep.planning.version import Version
+from lockstep.planning.version import InvalidVersionError, Version
 from lockstep.planning.wire import Order, OrderedMigration, Owner
 
 GENESIS: Final = ""
@@ -81,6 +81,35 @@ class Past:
     holder: str
     previous: str
     hash: str
+
+
+def undone(rows: Sequence[Past]) -> tuple[Undone, ...]:
+    """Return every version that was ever undone, and when it had been applied: what ran in between was built on it."""
+    found, before = [], dict[str, int]()
+    for row in rows:
+        if row.canonical is None or row.direction == Direction.CORRECT.value:
+            continue
+        if row.direction == Direction.DOWN.value and row.canonical in before:
+            found.append(Undone(version_of(row.canonical), before[row.canonical], row.sequence))
+        before[row.canonical] = row.sequence
+    return tuple(found)
+
+
+def has_begun(direction: str, canonical: str | None) -> bool:
+    """Tell whether an entry is of a line's own: what persons did to a line before its first step does not count."""
+    return direction != Direction.REPAIR.value or canonical is not None
+
+
+def version_of(text: str) -> Version:
+    """Read a version of the ledger.
+
+    Raises:
+        RunError: LedgerInvalid.
+    """
+    try:
+        return Version.parse(text)
+    except InvalidVersionError as error:
+        raise RunError(Reason.LEDGER_INVALID, f"the ledger holds what is no version: {error}") from error
 
 
 def broken_at(line: str, rows: Sequence[Past]) -> int | None:
@@ -154,15 +183,23 @@ def fenced(line: str, label: str) -> RunError:
     )
 
 
-def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None) -> None:
+def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None, repaired: int | None) -> None:
     """See that the ledger still has all that the status has seen of it.
+
+    Args:
+        order: with what the status has seen.
+        mark: the ledger's last entry.
+        hash_at_known: of the entry that the status has seen last.
+        repaired: number of the entry that records the order's repair; None: it is still to be done.
 
     Raises:
         RunError: LedgerBehind, for a person to decide: what ran may be gone, and may not.
     """
     repair = order.repair
     words = f"{mark.uuid}/{mark.sequence}"
-    if repair is not None and repair.action == "AcceptLedger" and repair.confirm == words:
+    # Once it is done the ledger is one entry longer than what was accepted; the status has not seen that yet.
+    accepted = words if repaired is None else f"{mark.uuid}/{repaired - 1}"
+    if repair is not None and repair.action == "AcceptLedger" and repair.confirm == accepted:
         return
     what = None
     if order.known_ledger is not None and order.known_ledger != mark.uuid:

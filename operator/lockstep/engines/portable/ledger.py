@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, insert, or_, select, update
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Identity, LedgerState, Log, RunError
@@ -250,18 +250,31 @@ class Ledger:
         [(ledger,)] = ask(select(tables.meta.c.ledger))
         mark = LedgerMark(ledger, sequence, last_hash)
         known = next((each.hash for each in past if each.sequence == order.known_sequence), None)
-        entries.check_not_behind(order, mark, known)
-        if not past and not self.adopts and not ask(select(tables.history.c.sequence).limit(1)):
+        repaired = self._repaired()
+        entries.check_not_behind(order, mark, known, repaired)
+        fresh = not any(entries.has_begun(each.direction, each.canonical) for each in past)
+        if fresh and not self.adopts and not self._has_begun():
             # A ledger that was made for an adoption that never was.
             self._check_empty()
-        occupied = not past and order.baseline is not None and bool(self._around.others())
-        history = self._history(fresh=not past, occupied=occupied)
-        h = tables.history.c
-        repaired = order.repair is not None and bool(
-            ask(select(h.sequence).where(h.line == line, h.repair == order.repair.token).limit(1))
-        )
+        occupied = fresh and order.baseline is not None and bool(self._around.others())
+        history = self._history(past, fresh=fresh, occupied=occupied)
         recent = () if order.known_sequence else rows.recent(self._recent())
-        return LedgerState(mark, history, recent, repaired)
+        return LedgerState(mark, history, recent, repaired is not None)
+
+    def _repaired(self) -> int | None:
+        """Return the number of the entry that records the order's repair."""
+        order, h = self._order, self._tables.history.c
+        if order.repair is None:
+            return None
+        asked = select(h.sequence).where(h.line == order.line, h.repair == order.repair.token).limit(1)
+        found = self._store.rows(asked)
+        return int(found[0][0]) if found else None
+
+    def _has_begun(self) -> bool:
+        """Tell whether any line of the database has begun."""
+        h = self._tables.history.c
+        own = or_(h.direction != Direction.REPAIR.value, h.canonical.is_not(None))
+        return bool(self._store.rows(select(h.sequence).where(own).limit(1)))
 
     def _past(self) -> list[Past]:
         h = self._tables.history.c
@@ -280,7 +293,7 @@ class Ledger:
         found = self._store.rows(select(*columns).where(h.line == self._order.line).order_by(h.sequence))
         return [Past(*row) for row in found]
 
-    def _history(self, *, fresh: bool, occupied: bool) -> History:
+    def _history(self, past: Sequence[Past], *, fresh: bool, occupied: bool) -> History:
         ask, line, tables = self._store.rows, self._order.line, self._tables
         a, r, h, j = tables.applied.c, tables.repeatable.c, tables.history.c, tables.journal.c
 
@@ -318,6 +331,7 @@ class Ledger:
             applied=applied,
             repeated=rows.repeated(repeated),
             ran=rows.ran(ran),
+            undone=entries.undone(past),
             dependents=rows.dependents(needing, line),
             partial=rows.partial(journal, applied),
             fresh=fresh,

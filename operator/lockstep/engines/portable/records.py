@@ -187,12 +187,15 @@ class Recorder:
         return self._store.run(delete(applied).where(*mine)) == 1
 
     def _correct(self, migration: OrderedMigration, entry: Entry) -> None:
+        line, down = self._claim.line, migration.down_checksum
+        if entry.canonical is None:
+            repeatable = self._tables.repeatable
+            mine = (repeatable.c.line == line, repeatable.c.name == migration.name)
+            self._store.run(update(repeatable).where(*mine).values(down_checksum=down))
+            return
         applied = self._tables.applied
-        self._store.run(
-            update(applied)
-            .where(applied.c.line == self._claim.line, applied.c.canonical == entry.canonical)
-            .values(down_checksum=migration.down_checksum, irreversible=migration.irreversible)
-        )
+        mine = (applied.c.line == line, applied.c.canonical == entry.canonical)
+        self._store.run(update(applied).where(*mine).values(down_checksum=down, irreversible=migration.irreversible))
 
     def _repeatable(self, migration: OrderedMigration, entry: Entry, now: str, undone: str | None) -> None:
         table = self._tables.repeatable

@@ -6,11 +6,11 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
+from lockstep.engines.portable.entries import version_of
 from lockstep.engines.portable.store import Row
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated
 from lockstep.planning.result import StepDone
-from lockstep.planning.version import InvalidVersionError, Version
 
 REPEATABLE_MARK: Final = "~"
 """Before the name of a repeatable migration where others have their version."""
@@ -19,18 +19,6 @@ REPEATABLE_MARK: Final = "~"
 def step_key(name: str, canonical: str | None) -> str:
     """Return by what the journal knows a migration: its canonical version, or `~` and its name."""
     return f"{REPEATABLE_MARK}{name}" if canonical is None else canonical
-
-
-def version_of(text: str) -> Version:
-    """Read a version.
-
-    Raises:
-        RunError: LedgerInvalid.
-    """
-    try:
-        return Version.parse(text)
-    except InvalidVersionError as error:
-        raise RunError(Reason.LEDGER_INVALID, f"the ledger holds what is no version: {error}") from error
 
 
 def applied(rows: Sequence[Row]) -> tuple[Applied, ...]:
@@ -83,7 +71,9 @@ def partial(rows: Sequence[Row], done: Sequence[Applied]) -> Partial | None:
     mine = [row for row in rows if row[0] == step]
     left = next((row for row in mine if row[3] != "finished"), None)
     statement = int(mine[-1][2]) + 1 if left is None else int(left[2])
-    state, note = ("started", "") if left is None else (str(left[3]), left[4] or "")
+    state = "started" if left is None else str(left[3])
+    # Of a statement that was only begun the note is what settles it, and nothing for people.
+    note = left[4] or "" if left is not None and state == "unknown" else ""
     if step.startswith(REPEATABLE_MARK):
         return Partial(step.removeprefix(REPEATABLE_MARK), None, direction, statement, state, note)
     version = version_of(step)
