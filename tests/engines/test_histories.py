@@ -328,8 +328,11 @@ def test_several_schemas_are_refused_unless_one_is_named(postgresql: OnPostgresq
 
 def test_the_lock_that_counts_is_the_one_in_the_same_schema(postgresql: OnPostgresql) -> None:
     load(postgresql, "knex", "postgresql")
-    postgresql.load("CREATE SCHEMA app; CREATE TABLE app.knex_migrations_lock (index int, is_locked int)")
-    postgresql.load("INSERT INTO app.knex_migrations_lock VALUES (1, 1)")
+    for schema in ("app", "zoo"):
+        postgresql.load(
+            f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.knex_migrations_lock (index int, is_locked int)"
+        )
+        postgresql.load(f"INSERT INTO {schema}.knex_migrations_lock VALUES (1, 1)")
     assert [row.problem for row in found(postgresql, "knex").rows] == [None, None]
 
 
@@ -344,8 +347,8 @@ def test_of_two_tables_in_several_schemas_the_one_that_fits_is_taken(postgresql:
 def test_the_newest_of_a_tools_names_comes_first(postgresql: OnPostgresql) -> None:
     load(postgresql, "flyway-old-name", "postgresql")
     assert found(postgresql, "flyway").table == "public.schema_version"
-    load(postgresql, "flyway", "postgresql")
-    assert found(postgresql, "flyway").table == "public.flyway_schema_history"
+    load(postgresql, "flyway-schema", "postgresql")
+    assert found(postgresql, "flyway").table == "app.flyway_schema_history"
 
 
 def test_nothing_of_the_application_is_called_while_reading(postgresql: OnPostgresql) -> None:
