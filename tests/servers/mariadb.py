@@ -96,6 +96,8 @@ class Mariadb:
                 install,
                 "--no-defaults",
                 f"--datadir={self.data}",
+                # Two that install at once would take each other's temporary tables.
+                f"--tmpdir={self.folder}",
                 "--skip-test-db",
                 "--innodb-log-file-size=32M",
             ]
@@ -122,6 +124,7 @@ class Mariadb:
                 f"--port={self.port}",
                 f"--socket={self.folder}/socket",
                 f"--pid-file={self.folder}/pid",
+                f"--tmpdir={self.folder}",
                 f"--init-file={self.folder}/users.sql",
                 *(f"--{name.replace('_', '-')}={value}" for name, value in self.settings.items()),
             ],
