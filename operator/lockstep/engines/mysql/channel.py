@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import pymysql
@@ -41,6 +41,8 @@ class Reply:
     warnings: int
     in_transaction: bool
     """Whether a transaction is open after it."""
+    cancelled: type[Exception] | None = None
+    """Why it was cancelled, although it came to its end: a SLEEP does, and says so in its value."""
 
 
 class SqlError(Exception):
@@ -133,16 +135,17 @@ class Channel:
             ConnectionLostError: if the connection is gone.
         """
         self._watch.begin(limit, tick, on_tick)
-        cancelled = None
         try:
-            try:
-                return self._run(sql)
-            finally:
-                cancelled = self._watch.end()
+            reply = self._run(sql)
         except SqlError as error:
+            cancelled = self._watch.end()
             if error.number != INTERRUPTED or cancelled is None:
                 raise
             raise cancelled() from error
+        except BaseException:
+            self._watch.end()
+            raise
+        return replace(reply, cancelled=self._watch.end())
 
     def _run(self, sql: str) -> Reply:
         with _translated(self._raw):

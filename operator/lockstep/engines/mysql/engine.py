@@ -29,6 +29,7 @@ from lockstep.engines.mysql.blockers import Blockers
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.connect import Connector
 from lockstep.engines.mysql.errors import own_error
+from lockstep.engines.mysql.lease import Lease, until_of
 from lockstep.engines.mysql.lock import Locks, pause
 from lockstep.engines.mysql.running import Work
 from lockstep.engines.mysql.server import Server, check_pooler, check_server, read_server
@@ -68,12 +69,13 @@ class MysqlSession:
         self._state = SessionState(channel, server, log)
         self._store = MysqlStore(connection, server.database)
         self._ledger = Ledger(self._store, order, Around(channel), log)
-        self._locks = Locks(channel, server.database, order.line)
-        look = Catalog(
+        self._locks = Locks(channel, server.database, order.line, cluster=server.galera)
+        self._lease = Lease(server.database, channel.id, connector.beside, channel.cut) if server.galera else None
+        self._catalog = look = Catalog(
             lambda: catalog.read_objects(channel, server),
             catalog.major_of(server),
             catalog.OPTIONS,
-            lambda line: self._locks.holder_of(line) is not None,
+            lambda line: self._locks.holder_of(line) is not None or self._is_leased(line),
         )
         self._drift = DriftWatch(self._store, self._ledger, look, order, log)
         self._recorder: Recorder | None = None
@@ -97,7 +99,7 @@ class MysqlSession:
             self._take_lock(time.monotonic() + wait)
             beside = self._connector.beside()
             try:
-                self._locks.prove(beside, cluster=self._server.galera)
+                self._locks.prove(beside)
             finally:
                 beside.close()
 
@@ -119,9 +121,17 @@ class MysqlSession:
             if (reason := self._control.stop) is not None:
                 raise RunError(reason, "the run was asked to stop while it waited for the lock")
 
+    def _is_leased(self, line: str) -> bool:
+        """Tell whether a run on another node of a cluster holds a line."""
+        if self._lease is None:
+            return False
+        run = self._store.tables.run
+        asked = run.select().with_only_columns(run.c.session, self._store.clock).where(run.c.line == line)
+        return any(until_of(session) > str(now) for session, now in self._store.rows(asked))
+
     def _make_ledger(self) -> bool:
         """Make or upgrade the ledger, unless a line's run is at work in it."""
-        if self._store.version() and any(self._locks.holder_of(line) for line in self._lines()):
+        if self._store.version() and any(self._catalog.held(line) for line in self._lines()):
             return False
         self._ledger.make()
         return True
@@ -137,8 +147,14 @@ class MysqlSession:
         """Begin this run in the ledger, and settle what a dead one has left."""
         task, channel = self._task, self._channel
         with _own():
-            claim, state = self._ledger.enter(task.identity, str(uuid.uuid4()), str(channel.id))
+            words = str(channel.id)
+            if self._lease is not None:
+                self._lease.check(channel, self._ledger.last_run(), task.order.line)
+                words = self._lease.words(channel)
+            claim, state = self._ledger.enter(task.identity, str(uuid.uuid4()), words)
             assert state.mark is not None  # noqa: S101 - `lock` has made the ledger
+            if self._lease is not None:
+                self._lease.hold(claim)
             recorder = Recorder(self._store, claim, task.identity, state.mark)
             half = state.history.partial
             if half is not None and settle(
@@ -225,6 +241,9 @@ class MysqlSession:
 
     def close(self) -> None:
         """Close the connection: the lock goes with it."""
+        with suppress(Exception):
+            if self._lease is not None:
+                self._lease.close()
         with suppress(Exception):
             self._channel.close()
 

@@ -6,12 +6,14 @@ mode, so the lock of the ledger as a whole is held only while a line's lock is t
 
 import hashlib
 import random
+from contextlib import suppress
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, RunError
 from lockstep.engines.control import Control
 from lockstep.engines.mysql.channel import Channel, SqlError
+from lockstep.engines.mysql.lease import session_of
 from lockstep.engines.portable.ledger import LastRun
 from lockstep.planning.wire import Owner
 
@@ -28,18 +30,27 @@ def lock_name(database: str, line: str | None) -> str:
 class Locks:
     """The locks of one run."""
 
-    def __init__(self, channel: Channel, database: str, line: str) -> None:
+    def __init__(self, channel: Channel, database: str, line: str, *, cluster: bool = False) -> None:
         self._channel = channel
         self._database = database
         self.line = line
+        self._cluster = cluster
+        """Whether there are other nodes, which have locks of their own."""
         self._ledger_name = lock_name(database, None)
         self._line_name = lock_name(database, line)
 
     def _try(self, name: str) -> bool:
-        return self._channel.query("SELECT GET_LOCK(%s, 0)", name) == ((1,),)
+        try:
+            return self._channel.query("SELECT GET_LOCK(%s, 0)", name) == ((1,),)
+        except SqlError:
+            if not self._cluster:
+                raise
+            # Some clusters refuse such locks altogether: the lease is the lock then.
+            return True
 
     def _release(self, name: str) -> None:
-        self._channel.query("SELECT RELEASE_LOCK(%s)", name)
+        with suppress(SqlError):
+            self._channel.query("SELECT RELEASE_LOCK(%s)", name)
 
     def try_ledger(self) -> bool:
         """Try for the whole ledger alone."""
@@ -63,27 +74,30 @@ class Locks:
         return self._holder(lock_name(self._database, line))
 
     def _holder(self, name: str) -> int | None:
-        [(found,)] = self._channel.query("SELECT IS_USED_LOCK(%s)", name)
+        try:
+            [(found,)] = self._channel.query("SELECT IS_USED_LOCK(%s)", name)
+        except SqlError:
+            if not self._cluster:
+                raise
+            return None
         return None if found is None or int(found) == self._channel.id else int(found)
 
     def is_mine(self) -> bool:
-        """Tell whether this session still holds the line's lock."""
-        return self._channel.query("SELECT IS_USED_LOCK(%s)", self._line_name) == ((self._channel.id,),)
+        """Tell whether this session still holds the line's lock; on a cluster the lease says so."""
+        return self._cluster or self._channel.query("SELECT IS_USED_LOCK(%s)", self._line_name) == (
+            (self._channel.id,),
+        )
 
-    def prove(self, beside: Channel, *, cluster: bool) -> None:
-        """See that another session does not get the line's lock.
-
-        Args:
-            beside: the other session.
-            cluster: whether it may be on another node, which has locks of its own.
+    def prove(self, beside: Channel) -> None:
+        """See that another session does not get the line's lock; one on another node of a cluster may.
 
         Raises:
             RunError: PoolerDetected.
         """
-        if beside.query("SELECT GET_LOCK(%s, 0)", self._line_name) != ((1,),):
+        if self._cluster:
             return
-        beside.query("SELECT RELEASE_LOCK(%s)", self._line_name)
-        if not cluster:
+        if beside.query("SELECT GET_LOCK(%s, 0)", self._line_name) == ((1,),):
+            beside.query("SELECT RELEASE_LOCK(%s)", self._line_name)
             raise RunError(
                 Reason.POOLER_DETECTED,
                 "a second connection got the lock that this run holds: something in between shares sessions among "
@@ -146,7 +160,7 @@ class Locks:
 
 def _pod(last: LastRun | None, connection: int) -> str | None:
     """Return the pod of a connection, if the run that entered the line last is its."""
-    return last.pod if last is not None and last.session == str(connection) else None
+    return last.pod if last is not None and session_of(last.session) == str(connection) else None
 
 
 def pause(control: Control) -> None:

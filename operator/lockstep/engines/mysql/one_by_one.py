@@ -19,7 +19,8 @@ from lockstep.engines.mysql.subjects import HEAD, NEVER, Effect, Settling, effec
 from lockstep.engines.portable.journal import FINISHED, Noted
 
 _WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH"})
-_TABLES: Final = re.compile(r"\b(?:into|update|from|join|replace|insert|ignore)\s+`?([\w$]+)`?", re.IGNORECASE)
+_STRINGS: Final = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\"""", re.DOTALL)
+_NAMES: Final = re.compile(r"[\w$]*[^\W\d][\w$]*")
 _LASTING: Final = """
 SELECT t.TABLE_NAME FROM information_schema.TABLES AS t JOIN information_schema.ENGINES AS e ON e.ENGINE = t.ENGINE
 WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND COALESCE(e.TRANSACTIONS, 'NO') <> 'YES'
@@ -199,6 +200,10 @@ def _done(running: Running, noted: Sequence[Noted]) -> frozenset[int]:
             continue
         part = script.parts[each.statement - 1] if each.statement <= len(script.parts) else None
         if part is None or script.digest(part) != each.digest:
+            if running.action.migration.version is None:
+                # A repeatable migration may run at any time: one that has changed begins anew.
+                running.note(lambda: running.work.recorder.journal.forget(running.step))
+                return frozenset()
             raise failures.changed_before(running.place(part or (script.parts[-1] if script.parts else None)))
         found.add(each.statement)
     return frozenset(found)
@@ -206,7 +211,8 @@ def _done(running: Running, noted: Sequence[Noted]) -> frozenset[int]:
 
 def lasting_tables(running: Running, texts: Sequence[str]) -> bool:
     """Tell whether statements may change tables without transactions, which keep what is rolled back."""
-    names = {name for sql in texts for name in _TABLES.findall(sql[:HEAD])}
+    # Any word may be one's name.
+    names = {name for sql in texts for name in _NAMES.findall(_STRINGS.sub("", sql[:HEAD]))}
     if not names:
         return False
     marks = ", ".join(["%s"] * len(names))

@@ -95,6 +95,8 @@ class Running:
         tick = min(1.0, (self.action.migration.lock_timeout_ms or limits.lock_timeout_ms) / 2000)
         limit = limits.statement_timeout_ms / 1000 if limits.statement_timeout_ms else None
         reply = work.channel.run(sql, limit=limit, tick=tick, on_tick=work.blockers.look)
+        if reply.cancelled is not None and self.script.kind(part) in {Kind.PLAIN, Kind.SESSION}:
+            raise reply.cancelled
         if reply.affected or reply.warnings:
             version = self.action.migration.version
             work.log("statement", version=version, statement=part.number, rows=reply.affected, warnings=reply.warnings)

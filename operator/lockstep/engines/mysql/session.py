@@ -45,6 +45,8 @@ _OF: Final = {
         "tx_read_only": "0",
     },
 }
+# What other nodes have committed is seen.
+_GALERA: Final = {"wsrep_sync_wait": "15"}
 _MOVING: Final = re.compile(
     r"timestamp|rand_seed\d|(?:last_)?insert_id|identity|pseudo_thread_id|(?:warning|error)_count|in_transaction"
     r"|.*gtid.*|wsrep_.*|.*_user|hostname|last_.*|statement_id|max_allowed_packet|net_buffer_length|.*transaction_id"
@@ -55,7 +57,13 @@ _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 
 def settings(server: Server, lock_seconds: int = OWN_LOCK_SECONDS) -> str:
     """Return the statement that sets the session up. Pure."""
-    found = _SETTINGS | _OF[server.kind] | {"sql_mode": f"'{SQL_MODES[server.kind]}'"} | _lock_settings(lock_seconds)
+    found = (
+        _SETTINGS
+        | _OF[server.kind]
+        | (_GALERA if server.galera else {})
+        | {"sql_mode": f"'{SQL_MODES[server.kind]}'"}
+        | _lock_settings(lock_seconds)
+    )
     return f"SET NAMES utf8mb4, {', '.join(f'SESSION {name} = {value}' for name, value in found.items())}"
 
 

@@ -50,9 +50,18 @@ class Around:
         self._channel = channel
 
     def others(self) -> Sequence[str]:
-        """Return the names of a few objects that are not Lockstep's."""
+        """Return the names of a few objects that are not Lockstep's; none where a migration by half may have made them."""
+        if self._is_by_half():
+            return ()
         found = sorted(str(name) for ask in _OTHERS for (name,) in self._channel.query(ask))
         return found[:4]
+
+    def _is_by_half(self) -> bool:
+        try:
+            return bool(self._channel.query("SELECT 1 FROM lockstep_journal LIMIT 1"))
+        except SqlError:
+            # There is no ledger yet.
+            return False
 
     def hooks(self) -> Sequence[str]:
         """Return the triggers on the ledger's tables."""

@@ -1,0 +1,300 @@
+"""Migrations on a real server: transactions where they hold, statement by statement where they do not."""
+
+import signal
+from dataclasses import replace
+
+import pymysql
+import pytest
+
+from engines.mysql.words import applied, columns, done, holding, is_running, journal, keys, tables, wait_until_free
+from lockstep.api.reasons import Reason
+from lockstep.planning.wire import Policy
+from servers.mariadb import MariaDatabase
+from servers.process import wait_until
+from servers.runner import Pod, limits, migration, order
+
+TABLE = migration("1", "CREATE TABLE t (id int PRIMARY KEY, name varchar(20) UNIQUE)", "DROP TABLE t")
+
+
+def test_rows_that_fail_leave_nothing(database: MariaDatabase, pod: Pod) -> None:
+    wrong = migration("2", "INSERT INTO t VALUES (1, 'a');\n\nINSERT INTO t VALUES\n(2, 'a');")
+    ended = pod.run(order(TABLE, wrong), keys(database))
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_FAILED), ended.text
+    error = ended.result.error
+    assert error is not None
+    assert (error.version, error.statement, error.line, error.sqlstate) == ("2", 2, 3, "23000")
+    assert "error 1062" in ended.result.message
+    # Which row it was, is the row's own business.
+    assert "'a'" not in ended.text
+    assert database.query("SELECT * FROM t") == []
+    assert journal(database) == []
+
+
+def test_a_syntax_error_shows_its_line_and_no_values(database: MariaDatabase, pod: Pod) -> None:
+    wrong = migration("2", "-- one\nINSERT INTO t\nVALUES (1, 'secret') GARBAGE 'secret'")
+    ended = pod.run(order(TABLE, wrong), keys(database))
+    assert ended.result.error is not None
+    assert (ended.result.error.statement, ended.result.error.line) == (1, 3)
+    assert "GARBAGE" in ended.result.message
+    assert "secret" not in ended.text
+
+
+def test_what_has_committed_stays_and_the_next_run_goes_on(database: MariaDatabase, pod: Pod) -> None:
+    up = (
+        "CREATE TABLE a (x int); INSERT INTO a VALUES (1); ALTER TABLE a ADD COLUMN {} int; INSERT INTO a VALUES (2, 2)"
+    )
+    ended = pod.run(order(migration("1", up.format("x"))), keys(database))
+    assert (ended.result.reason, ended.result.version) == (Reason.STATEMENT_FAILED, "base"), ended.text
+    assert "Partial" in ended.result.message
+    assert journal(database) == [("1", 1, "finished"), ("1", 2, "finished")]
+    # The same text again: it begins where it failed, and fails there again.
+    ended = pod.run(order(migration("1", up.format("x"))), keys(database))
+    assert ended.result.error is not None
+    assert ended.result.error.statement == 3
+    assert database.query("SELECT x FROM a") == [(1,)]
+    # Corrected, it goes on from there.
+    done(pod.run(order(migration("1", up.format("y"))), keys(database)))
+    assert database.query("SELECT x, y FROM a ORDER BY x") == [(1, None), (2, 2)]
+    assert (applied(database), journal(database)) == (["1"], [])
+
+
+def test_a_text_that_changed_where_it_has_run_is_partial(database: MariaDatabase, pod: Pod) -> None:
+    pod.run(order(migration("1", "CREATE TABLE a (x int); ALTER TABLE a DROP COLUMN y")), keys(database))
+    ended = pod.run(order(migration("1", "CREATE TABLE b (x int); ALTER TABLE b ADD COLUMN y int")), keys(database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert tables(database) == {"a"}
+
+
+def test_the_first_statement_that_fails_leaves_nothing(database: MariaDatabase, pod: Pod) -> None:
+    ended = pod.run(
+        order(migration("1", "ALTER TABLE missing ADD COLUMN x int; CREATE TABLE a (x int)")), keys(database)
+    )
+    assert ended.result.reason is Reason.STATEMENT_FAILED
+    assert "Partial" not in ended.result.message
+    assert journal(database) == []
+    assert tables(database) == set()
+
+
+def test_a_drop_of_two_that_did_one_is_in_doubt(mariadb: object, maria_database: MariaDatabase, pod: Pod) -> None:
+    """MariaDB drops what is there, and then says that the rest is not."""
+    wanted = (TABLE, migration("2", "DROP TABLE t, missing"))
+    ended = pod.run(order(*wanted), keys(maria_database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert journal(maria_database) == [("2", 1, "unknown")]
+    again = pod.run(order(*wanted), keys(maria_database))
+    assert again.result.reason is Reason.PARTIAL
+    assert "StatementApplied" in again.result.message
+
+
+def test_transaction_always_refuses_what_commits(database: MariaDatabase, pod: Pod) -> None:
+    ended = pod.run(order(migration("1", "SELECT 1;\n CREATE TABLE a (x int)", transaction="Always")), keys(database))
+    assert ended.result.reason is Reason.STATEMENT_REFUSED
+    assert "line 2, column 2" in ended.result.message
+    assert tables(database) == set()
+
+
+def test_transaction_never_keeps_what_has_run(database: MariaDatabase, pod: Pod) -> None:
+    rows = "INSERT INTO t VALUES (1, 'a'); INSERT INTO t VALUES (1, 'b')"
+    ended = pod.run(order(TABLE, migration("2", rows, transaction="Never")), keys(database))
+    assert ended.result.reason is Reason.STATEMENT_FAILED
+    assert database.query("SELECT * FROM t") == [(1, "a")]
+    assert journal(database) == [("2", 1, "finished")]
+
+
+def test_a_procedure_that_commits_is_seen(database: MariaDatabase, pod: Pod) -> None:
+    program = (
+        "CREATE PROCEDURE p() BEGIN INSERT INTO t VALUES (1, 'a'); COMMIT; START TRANSACTION; END; "
+        "CREATE PROCEDURE q() INSERT INTO t VALUES (2, 'b')"
+    )
+    down = "DROP PROCEDURE p; DROP PROCEDURE q"
+    calls = migration("3", "CALL q(); CALL p(); INSERT INTO t VALUES (3, 'c')", transaction="Always")
+    ended = pod.run(order(TABLE, migration("2", program, down), calls), keys(database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert ended.result.error is not None
+    assert ended.result.error.statement == 2
+    assert database.query("SELECT id FROM t ORDER BY id") == [(1,), (2,)]
+    assert journal(database) == [("3", 1, "finished"), ("3", 2, "unknown")]
+
+
+def test_tables_without_transactions_are_never_rolled_back_in_silence(database: MariaDatabase, pod: Pod) -> None:
+    plain = migration("2", "CREATE TABLE m (x int PRIMARY KEY) ENGINE=MyISAM")
+    rows = migration("3", "INSERT INTO m VALUES (1); INSERT INTO m VALUES (2), (1)")
+    ended = pod.run(order(TABLE, plain, rows), keys(database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert journal(database) == [("3", 1, "finished"), ("3", 2, "unknown")]
+    assert database.query("SELECT x FROM m ORDER BY x") == [(1,), (2,)]
+
+
+def test_what_is_prepared_is_judged_as_if_it_stood_there(database: MariaDatabase, pod: Pod) -> None:
+    text = (
+        "SET @s = IF(1 = 1, 'ALTER TABLE t ADD COLUMN y int', 'SELECT 1'); PREPARE p FROM @s; EXECUTE p; "
+        "DEALLOCATE PREPARE p; ALTER TABLE t ADD COLUMN {} int"
+    )
+    ended = pod.run(order(TABLE, migration("2", text.format("y"))), keys(database))
+    assert ended.result.reason is Reason.STATEMENT_FAILED
+    assert journal(database) == [("2", 3, "finished")]
+    done(pod.run(order(TABLE, migration("2", text.format("z"))), keys(database)))
+    assert columns(database, "t") == ["id", "name", "y", "z"]
+    # One that fails is known to have done nothing.
+    wrong = migration("3", "SET @s = 'ALTER TABLE t ADD COLUMN y int'; PREPARE p FROM @s; EXECUTE p")
+    ended = pod.run(order(TABLE, migration("2", text.format("z")), wrong), keys(database))
+    assert ended.result.reason is Reason.STATEMENT_FAILED
+    assert journal(database) == []
+
+
+def test_the_ledger_in_a_prepared_statement(database: MariaDatabase, pod: Pod) -> None:
+    text = "SET @s = CONCAT('DROP TABLE lock', 'step_run'); PREPARE p FROM @s; EXECUTE p"
+    ended = pod.run(order(TABLE, migration("2", text)), keys(database))
+    assert ended.result.reason is Reason.STATEMENT_REFUSED, ended.text
+    assert applied(database) == ["1"]
+
+
+@pytest.mark.parametrize("reason", [Reason.INTERRUPTED, Reason.DEADLINE_EXCEEDED])
+def test_a_stop_ends_the_statement_and_frees_the_lock(reason: Reason, database: MariaDatabase, pod: Pod) -> None:
+    slow = migration("2", "INSERT INTO t VALUES (1, 'a'); SELECT SLEEP(60); INSERT INTO t VALUES (2, 'b')")
+    pod.run(order(TABLE), keys(database))
+    deadline = 12_000 if reason is Reason.DEADLINE_EXCEEDED else 3_600_000
+    pod.start(order(TABLE, slow, limits=limits(deadline=deadline)), keys(database))
+    wait_until(is_running(database, "SELECT SLEEP"), what="the slow statement")
+    if reason is Reason.INTERRUPTED:
+        pod.signal(signal.SIGTERM)
+    ended = pod.end(40)
+    assert (ended.code, ended.result.reason, ended.result.version) == (10, reason, "1"), ended.text
+    assert "nothing of that migration is left" in ended.result.message
+    assert database.query("SELECT * FROM t") == []
+    wait_until_free(database)
+
+
+def test_a_statement_that_takes_too_long(database: MariaDatabase, pod: Pod) -> None:
+    slow = migration("2", "INSERT INTO t VALUES (1, 'a'); SELECT SLEEP(60)")
+    ended = pod.run(order(TABLE, slow, limits=limits(statement_timeout=500)), keys(database))
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_TIMEOUT), ended.text
+    assert "500 ms" in ended.result.message
+    assert database.query("SELECT * FROM t") == []
+
+
+def test_a_stop_in_a_definition_leaves_what_it_was(database: MariaDatabase, pod: Pod) -> None:
+    pod.run(order(TABLE), keys(database))
+    with holding(database, "SELECT * FROM t"):
+        two = migration("2", "ALTER TABLE t ADD COLUMN y int", lock_timeout_ms=60_000)
+        pod.start(order(TABLE, two), keys(database))
+        wait_until(is_running(database, "ALTER TABLE"), what="the waiting statement")
+        pod.signal(signal.SIGTERM)
+        ended = pod.end(20)
+    assert ended.result.reason is Reason.INTERRUPTED, ended.text
+    assert columns(database, "t") == ["id", "name"]
+    assert journal(database) == []
+
+
+def test_a_lock_is_waited_for_again_and_again(database: MariaDatabase, pod: Pod) -> None:
+    pod.run(order(TABLE), keys(database))
+    with holding(database, "SELECT * FROM t"):
+        pod.start(order(TABLE, migration("2", "ALTER TABLE t ADD COLUMN y int", lock_timeout_ms=1000)), keys(database))
+        found = pod.wait_for("retry", 30)
+        assert found["error"] == 1205
+    ended = done(pod.end())
+    assert ended.result.version == "2"
+
+
+def test_a_row_that_is_locked_names_who_locks_it(database: MariaDatabase, pod: Pod) -> None:
+    rights = "GRANT PROCESS ON *.* TO 'app'@'%'"
+    database.server.admin(rights)
+    database.server.admin("GRANT SELECT ON performance_schema.* TO 'app'@'%'")
+    try:
+        pod.run(order(TABLE, migration("2", "INSERT INTO t VALUES (1, 'a')")), keys(database))
+        with holding(database, "UPDATE t SET name = 'literal' WHERE id = 1") as connection:
+            more = migration("3", "UPDATE t SET name = 'c'", lock_timeout_ms=1000)
+            ended = pod.run(
+                order(TABLE, migration("2", "INSERT INTO t VALUES (1, 'a')"), more, limits=limits(deadline=60_000)),
+                keys(database),
+            )
+        assert (ended.code, ended.result.reason) == (10, Reason.LOCK_TIMEOUT), ended.text
+        assert f"blocked by connection {connection} (app" in ended.result.message
+        assert "literal" not in ended.text
+    finally:
+        database.server.admin(rights.replace("GRANT", "REVOKE").replace("TO", "FROM"))
+        database.server.admin("REVOKE SELECT ON performance_schema.* FROM 'app'@'%'")
+
+
+def test_a_deadlock_is_tried_again(database: MariaDatabase, pod: Pod) -> None:
+    pod.run(order(TABLE, migration("2", "INSERT INTO t VALUES (1, 'a'), (2, 'b')")), keys(database))
+    three = migration(
+        "3", "UPDATE t SET name = 'x' WHERE id = 1; SELECT SLEEP(1); UPDATE t SET name = 'y' WHERE id = 2"
+    )
+    with database.connect() as other, other.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        # A heavier transaction is not the one that is given up.
+        for number in range(10, 40):
+            cursor.execute(f"INSERT INTO t VALUES ({number}, 'n{number}')")
+        cursor.execute("UPDATE t SET name = 'z' WHERE id = 2")
+        pod.start(order(TABLE, migration("2", "INSERT INTO t VALUES (1, 'a'), (2, 'b')"), three), keys(database))
+        wait_until(is_running(database, "SELECT SLEEP"), what="the first row")
+        cursor.execute("UPDATE t SET name = 'w' WHERE id = 1")
+        other.commit()
+    ended = done(pod.end())
+    assert [event["error"] for event in ended.events("retry")] == [1213]
+    assert database.query("SELECT name FROM t WHERE id < 3 ORDER BY id") == [("x",), ("y",)]
+
+
+def test_a_statement_larger_than_the_server_takes(database: MariaDatabase, pod: Pod) -> None:
+    [(packet,)] = database.query("SELECT @@max_allowed_packet")
+    database.server.admin("SET GLOBAL max_allowed_packet = 1048576")
+    try:
+        large = migration(
+            "2", f"INSERT INTO t VALUES (1, 'a');\nINSERT INTO t VALUES (2, '{'x' * 1_100_000}')", kind="Data"
+        )
+        ended = pod.run(order(TABLE, large), keys(database))
+    finally:
+        database.server.admin(f"SET GLOBAL max_allowed_packet = {packet}")
+    assert ended.result.reason is Reason.STATEMENT_REFUSED, ended.text
+    assert "statement 2, line 2" in ended.result.message
+    assert "max_allowed_packet" in ended.result.message
+    assert database.query("SELECT * FROM t") == []
+
+
+def test_rows_and_warnings_are_in_the_log(database: MariaDatabase, pod: Pod) -> None:
+    # Not strict: the server cuts, and says so.
+    rows = migration("2", "SET sql_mode = ''; INSERT INTO t VALUES (1, 'a'), (2, REPEAT('x', 30)); SELECT * FROM t")
+    ended = done(pod.run(order(TABLE, rows), keys(database)))
+    [said] = [each for each in ended.events("statement") if each["rows"] == 2]
+    assert (said["statement"], said["warnings"]) == (2, 1)
+    [warning] = ended.events("warning")
+    assert warning["number"] == 1265
+    assert "xxxx" not in ended.text
+
+
+def test_a_million_rows_take_no_memory(database: MariaDatabase, pod: Pod) -> None:
+    ten = "(SELECT 1 FROM information_schema.COLUMNS LIMIT 100)"
+    rows = migration("2", f"SELECT REPEAT('x', 200) FROM {ten} a, {ten} b, {ten} c")
+    ended = done(pod.run(order(TABLE, rows), keys(database)))
+    assert ended.result.version == "2"
+
+
+def test_down_runs_statement_by_statement_too(database: MariaDatabase, pod: Pod) -> None:
+    two = migration(
+        "2", "CREATE TABLE a (x int); CREATE TABLE b (x int)", "DROP TABLE b; DROP TABLE missing; DROP TABLE a"
+    )
+    pod.run(order(TABLE, two), keys(database))
+    back = order(TABLE, two, target="1", policy=Policy(rollback="Allow"))
+    ended = pod.run(back, keys(database))
+    assert ended.result.reason is Reason.STATEMENT_FAILED
+    assert journal(database) == [("2", 1, "finished")]
+    right = migration("2", str(two.up), "DROP TABLE b; DROP TABLE a")
+    done(pod.run(replace(back, migrations=(TABLE, right)), keys(database)))
+    assert tables(database) == {"t"}
+    assert journal(database) == []
+
+
+def test_the_database_itself_is_not_dropped(database: MariaDatabase, pod: Pod) -> None:
+    ended = pod.run(order(TABLE, migration("2", f"DROP DATABASE `{database.name}`")), keys(database))
+    assert ended.result.reason is Reason.STATEMENT_REFUSED
+    assert applied(database) == ["1"]
+
+
+def test_a_user_who_may_only_read(database: MariaDatabase, pod: Pod) -> None:
+    server = database.server
+    server.admin("CREATE USER IF NOT EXISTS 'reader'@'%' IDENTIFIED BY 'pw'")
+    server.admin(f"GRANT SELECT ON {database.name}.* TO 'reader'@'%'")
+    ended = pod.run(order(TABLE), keys(database, user="reader", password="pw"))
+    assert ended.result.reason is Reason.PERMISSION_DENIED, ended.text
+    assert pymysql.err.OperationalError.__name__ not in ended.text

@@ -1,0 +1,209 @@
+"""Runs that die while a statement that commits by itself is under way: before it, in it, after it."""
+
+import random
+import time
+
+import pytest
+
+from engines.mysql.words import (
+    Pods,
+    applied,
+    columns,
+    done,
+    holding,
+    is_running,
+    journal,
+    keys,
+    tables,
+    wait_until_free,
+)
+from lockstep.api.reasons import Reason
+from lockstep.planning.wire import RepairOrder
+from servers.faults import Fault, FaultyProxy
+from servers.mariadb import MariaDatabase
+from servers.process import wait_until
+from servers.runner import Pod, migration, order
+
+BASE = migration(
+    "1",
+    "CREATE TABLE t (id int PRIMARY KEY, name varchar(20)); CREATE TABLE gone (x int); "
+    "CREATE VIEW old AS SELECT 1 AS x; CREATE PROCEDURE q() SELECT 1; "
+    "CREATE TRIGGER trg BEFORE INSERT ON t FOR EACH ROW SET NEW.name = 'x'",
+)
+STATEMENTS = {
+    "create table": "CREATE TABLE u (x int)",
+    "create table as": "CREATE TABLE u AS SELECT 1 AS x",
+    "create index": "CREATE INDEX i ON t (name)",
+    "create view": "CREATE VIEW v AS SELECT id FROM t",
+    "create procedure": "CREATE PROCEDURE p() SELECT 2",
+    "create trigger": "CREATE TRIGGER trh AFTER INSERT ON t FOR EACH ROW SET @x = 1",
+    "add column": "ALTER TABLE t ADD COLUMN y int",
+    "drop column": "ALTER TABLE t DROP COLUMN name",
+    "add constraint": "ALTER TABLE t ADD CONSTRAINT c CHECK (id > 0)",
+    "rename": "RENAME TABLE t TO tmp, gone TO t, tmp TO gone",
+    "alter rename": "ALTER TABLE gone RENAME TO left_over",
+    "drop table": "DROP TABLE gone",
+    "drop view": "DROP VIEW old",
+    "drop procedure": "DROP PROCEDURE q",
+    "drop trigger": "DROP TRIGGER trg",
+}
+QUERY = b"\x03"
+"""Before each statement on the wire; the journal holds its text too."""
+
+
+def settled(database: MariaDatabase, pods: Pods, text: str, word: bytes) -> list[dict[str, object]]:
+    """Kill a run where it says a word that the server never gets; return what the next run found of its statement."""
+    first, second = pods("first"), pods("second")
+    two = migration("2", f"{text}; CREATE TABLE last (x int)")
+    done(second.run(order(BASE), keys(database)))
+    with FaultyProxy(database.server.port) as proxy:
+        proxy.on(word, Fault.FREEZE)
+        first.start(order(BASE, two), keys(database, port=proxy.port))
+        assert proxy.struck.wait(30)
+        first.kill()
+    wait_until_free(database)
+    ended = done(second.run(order(BASE, two), keys(database)))
+    assert (applied(database), journal(database)) == (["1", "2"], [])
+    assert "last" in tables(database)
+    return ended.events("settled")
+
+
+@pytest.mark.parametrize("text", STATEMENTS.values(), ids=STATEMENTS.keys())
+def test_killed_before_the_statement(text: str, database: MariaDatabase, pods: Pods) -> None:
+    found = settled(database, pods, text, QUERY + text[:20].encode())
+    assert [(each["statement"], each["found"]) for each in found] == [(1, "it did not take effect")]
+
+
+@pytest.mark.parametrize("text", STATEMENTS.values(), ids=STATEMENTS.keys())
+def test_killed_after_the_statement(text: str, database: MariaDatabase, pods: Pods) -> None:
+    found = settled(database, pods, text, b"'finished'")
+    assert [(each["statement"], each["found"]) for each in found] == [(1, "it took effect")]
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER])
+def test_cut_at_the_statement(fault: Fault, database: MariaDatabase, pod: Pod) -> None:
+    """The run itself goes on in a new session."""
+    done(pod.run(order(BASE), keys(database)))
+    two = migration("2", "ALTER TABLE t ADD COLUMN y int; INSERT INTO t (id, y) VALUES (1, 1)")
+    with FaultyProxy(database.server.port) as proxy:
+        proxy.on(QUERY + b"ALTER TABLE t", fault)
+        ended = done(pod.run(order(BASE, two), keys(database, port=proxy.port)))
+    assert len(ended.events("connection_lost")) == 1
+    found = "it took effect" if fault is Fault.CUT_AFTER else "it did not take effect"
+    assert [event["found"] for event in ended.events("settled")] == [found]
+    assert columns(database, "t") == ["id", "name", "y"]
+    assert database.query("SELECT id, y FROM t") == [(1, 1)]
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER])
+def test_cut_at_the_commit_of_rows(fault: Fault, database: MariaDatabase, pod: Pod) -> None:
+    done(pod.run(order(BASE), keys(database)))
+    rows = migration("2", "INSERT INTO t (id) VALUES (1)", lock_timeout_ms=60_000)
+    with FaultyProxy(database.server.port) as proxy:
+        with holding(database, "INSERT INTO t (id) VALUES (1)"):
+            pod.start(order(BASE, rows), keys(database, port=proxy.port))
+            wait_until(is_running(database, "INSERT INTO t"), what="the waiting statement")
+            proxy.on(QUERY + b"COMMIT", fault)
+        ended = done(pod.end())
+    assert len(ended.events("connection_lost")) == 1
+    assert database.query("SELECT count(*) FROM t") == [(1,)]
+    assert applied(database) == ["1", "2"]
+
+
+def test_killed_in_a_statement_that_goes_on(database: MariaDatabase, pods: Pods) -> None:
+    """The server does not notice, and finishes it: the lock is held until then, so that it is settled after it."""
+    first, second = pods("first"), pods("second")
+    two = migration("2", "ALTER TABLE t ADD COLUMN y int; INSERT INTO t (id, y) VALUES (1, 1)", lock_timeout_ms=60_000)
+    done(second.run(order(BASE), keys(database)))
+    with holding(database, "SELECT * FROM t"):
+        first.start(order(BASE, two), keys(database))
+        wait_until(is_running(database, "ALTER TABLE"), what="the waiting statement")
+        first.kill()
+        ended = second.run(order(BASE, two), keys(database))
+        assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD), ended.text
+        assert ended.result.holder == "first"
+    wait_until_free(database)
+    ended = done(second.run(order(BASE, two), keys(database)))
+    assert [event["found"] for event in ended.events("settled")] == ["it took effect"]
+    assert database.query("SELECT id, y FROM t") == [(1, 1)]
+
+
+def test_what_nobody_can_tell_waits_for_a_person(database: MariaDatabase, pods: Pods) -> None:
+    first, second = pods("first"), pods("second")
+    one = migration("1", "CREATE TABLE t (x int); CREATE PROCEDURE p() INSERT INTO t VALUES (1)")
+    two = migration("2", "CALL p(); INSERT INTO t VALUES (2)")
+    done(second.run(order(one), keys(database)))
+    with FaultyProxy(database.server.port) as proxy:
+        proxy.on(b"'finished'", Fault.FREEZE)
+        first.start(order(one, two), keys(database, port=proxy.port))
+        assert proxy.struck.wait(30)
+        first.kill()
+    wait_until_free(database)
+    ended = second.run(order(one, two), keys(database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert "StatementApplied" in ended.result.message
+    assert journal(database) == [("2", 1, "unknown")]
+    said = RepairOrder("token", "StatementApplied", version="2")
+    done(second.run(order(one, two, repair=said), keys(database)))
+    assert database.query("SELECT x FROM t ORDER BY x") == [(1,), (2,)]
+    assert (applied(database), journal(database)) == (["1", "2"], [])
+
+
+def test_a_truncate_is_told_by_its_empty_table(database: MariaDatabase, pods: Pods) -> None:
+    done(pods("zero").run(order(BASE), keys(database)))
+    database.query("INSERT INTO t (id) VALUES (7)")
+    found = settled(database, pods, "TRUNCATE TABLE t", b"'finished'")
+    assert [each["found"] for each in found] == ["it took effect"]
+
+
+def test_the_session_of_a_run_that_goes_on_is_what_the_text_has_made_it(database: MariaDatabase, pods: Pods) -> None:
+    """SETs, PREPAREs and temporary tables before the place are done again: the session is another."""
+    text = (
+        "SET @x = 7; CREATE TEMPORARY TABLE tmp (x int); CREATE TABLE a (x int); "
+        "INSERT INTO a SELECT @x; INSERT INTO a SELECT x + 1 FROM tmp"
+    )
+    database.query("SELECT 1")
+    first, second = pods("first"), pods("second")
+    with FaultyProxy(database.server.port) as proxy:
+        proxy.on(QUERY + b"INSERT INTO a SELECT", Fault.FREEZE)
+        first.start(order(migration("1", text)), keys(database, port=proxy.port))
+        assert proxy.struck.wait(30)
+        first.kill()
+    wait_until_free(database, 40)
+    done(second.run(order(migration("1", text)), keys(database)))
+    assert database.query("SELECT x FROM a") == [(7,)]
+
+
+def test_kills_at_random(database: MariaDatabase, pods: Pods) -> None:
+    """Whatever is killed whenever: each row once, each object once, the ledger as the database."""
+    chance = random.Random(20261124)
+    wanted = order(
+        migration("1", "CREATE TABLE log (n int)"),
+        *(
+            migration(str(n), f"INSERT INTO log VALUES ({n}); CREATE TABLE t{n} (x int); INSERT INTO log VALUES ({-n})")
+            if n % 2
+            else migration(str(n), f"INSERT INTO log VALUES ({n}); INSERT INTO log VALUES ({-n})")
+            for n in range(2, 60)
+        ),
+    )
+    kills = 0
+    for number in range(40):
+        pod = pods(f"pod{number}")
+        pod.start(wanted, keys(database))
+        assert pod.process is not None
+        pod.wait_for("locked", 60)
+        end = time.monotonic() + chance.uniform(0.0, 0.5)
+        while pod.process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        if pod.process.poll() is not None:
+            break
+        pod.kill()
+        kills += 1
+        wait_until_free(database)
+    done(pods("last").run(wanted, keys(database)))
+    assert kills > 2
+    expected = sorted(sign * n for n in range(2, 60) for sign in (1, -1))
+    assert [row[0] for row in database.query("SELECT n FROM log ORDER BY n")] == expected
+    assert tables(database) == {"log", *(f"t{n}" for n in range(3, 60, 2))}
+    assert applied(database) == [str(n) for n in range(1, 60)]
+    assert journal(database) == []
