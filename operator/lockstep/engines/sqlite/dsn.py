@@ -41,6 +41,8 @@ IGNORED: Final = frozenset(
 _SCHEME: Final = re.compile(r"(?:jdbc:)?(?:sqlite3?|file)(?:\+[a-z0-9_]+)?:", re.IGNORECASE)
 _OPEN: Final = re.compile(r"/+")
 _KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
+_HOST: Final = re.compile(r"//[^/]")
+_RELATIVE: Final = "the path is not absolute, and the pod's working directory is nobody's"
 _HINT: Final = "write sqlite:////path/to/file.db, with ?mode=rwc where a file that is not there shall be made"
 
 
@@ -71,8 +73,10 @@ def _parse(url: str) -> dict[str, str]:
     rest = url if found is None else url[found.end() :]
     rest = rest.partition("#")[0] if found is not None else rest
     body, _, query = rest.partition("?")
-    mode = _mode(query)
-    return {"path": _path(_decode(body)), "mode": mode}
+    if _HOST.match(body):
+        # Behind two slashes a URL has a host.
+        raise _UnreadableError(_RELATIVE)
+    return {"path": _path(_decode(body)), "mode": _mode(query)}
 
 
 def _path(text: str) -> str:
@@ -82,7 +86,7 @@ def _path(text: str) -> str:
         raise _UnreadableError("it names no file, and what is in memory is gone when the run ends")
     # sqlite:///path is relative for some tools and absolute for others: in a pod only the latter makes sense.
     if not text.startswith("/"):
-        raise _UnreadableError("the path is not absolute, and the pod's working directory is nobody's")
+        raise _UnreadableError(_RELATIVE)
     return _OPEN.sub("/", text)
 
 

@@ -1,5 +1,6 @@
 """What each statement of a migration is: run in the one transaction, or refused. Pure."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,7 @@ PRAGMAS: Final = frozenset(
 
 _ON: Final = frozenset({"ON", "YES", "TRUE", "1"})
 _OFF: Final = frozenset({"OFF", "NO", "FALSE", "0"})
+_PRAGMA: Final = re.compile(r"PRAGMA\s+(?:[A-Za-z_]\w*\s*\.\s*)?([A-Za-z_]\w*)\s*(?:[=(]|\Z)", re.IGNORECASE)
 _SAFE: Final = (
     ("CREATE", "INDEX"),
     ("CREATE", "UNIQUE", "INDEX"),
@@ -63,16 +65,17 @@ class SqliteScript:
 
     @property
     def foreign_keys(self) -> bool:
-        """Whether it asks for foreign keys to be enforced while it runs: the first PRAGMA decides.
+        """Whether it asks for foreign keys to be enforced while it runs: with a PRAGMA before all else.
 
         Within a transaction the pragma does nothing, so it is set before. Off is SQLite's default, and what a table
-        needs that is built anew: dropping the old one would delete what refers to it.
+        needs that is built anew: dropping the old one would delete what refers to it. A text that switches them on at
+        its end only says how it leaves its session.
         """
         for part in self.parts:
-            if part.words[:1] == ("PRAGMA",) and "FOREIGN_KEYS" in part.keywords:
-                value = _value(self.sql(part))
-                if value is not None:
-                    return value
+            if part.words[:1] != ("PRAGMA",):
+                return False
+            if "FOREIGN_KEYS" in part.keywords and (value := _value(self.sql(part))) is not None:
+                return value
         return False
 
     @property
@@ -90,16 +93,14 @@ def _value(sql: str) -> bool | None:
     return True if word in _ON else False if word in _OFF else None
 
 
-def pragma_of(words: tuple[str, ...]) -> str | None:
-    """Return the name of the pragma that a statement sets or asks for, in lower case; None where it is in quotes."""
-    if words[:1] != ("PRAGMA",) or len(words) < 2:
-        return None
-    name = words[2] if words[1] in {"MAIN", "TEMP"} and len(words) > 2 else words[1]
-    return name.lower()
+def pragma_of(sql: str) -> str | None:
+    """Return the name of the pragma that a statement sets or asks for, in lower case; None where it is not plain."""
+    found = _PRAGMA.match(sql)
+    return None if found is None else found[1].lower()
 
 
-def refusal(part: Statement) -> str | None:
-    """Return why a statement is refused; None: it may run."""
+def refusal(part: Statement, sql: str) -> str | None:
+    """Return why a statement is refused; None: it may run, as far as the text shows; see guard.py."""
     words = part.words
     head = words[0] if words else ""
     if head in _CONTROL and not (head == "ROLLBACK" and "TO" in words[1:3]):
@@ -109,7 +110,7 @@ def refusal(part: Statement) -> str | None:
         )
     if head in _OTHERS:
         return f"{head} is refused: {_OTHERS[head]}"
-    name = pragma_of(words)
+    name = pragma_of(sql)
     return None if name is None or name in PRAGMAS else pragma_refused(name)
 
 
@@ -138,10 +139,11 @@ def read_script(action: Action) -> SqliteScript:
         parts = tuple(split(text))
     except LexError as error:
         raise _refused(migration, error.message, (error.line, error.column), None) from error
+    script = SqliteScript(text, parts)
     for part in parts:
-        if (why := refusal(part)) is not None:
+        if (why := refusal(part, script.sql(part))) is not None:
             raise _refused(migration, why, (part.line, part.column), part.number)
-    return SqliteScript(text, parts)
+    return script
 
 
 def _refused(migration: OrderedMigration, message: str, at: tuple[int, int], number: int | None) -> RunError:
