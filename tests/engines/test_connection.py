@@ -127,9 +127,14 @@ def test_a_url_that_cannot_be_read(pod: Pod) -> None:
 
 def test_another_engine(pod: Pod) -> None:
     fails(
-        pod.run(order(ONE), {"url": f"mysql://a:{ENCODED}@host/db"}), Reason.ENGINE_NOT_SUPPORTED, "mysql", "postgresql"
+        pod.run(order(ONE), {"url": f"oracle://a:{ENCODED}@host/db"}),
+        Reason.ENGINE_NOT_SUPPORTED,
+        "oracle",
+        "postgresql",
     )
-    fails(pod.run(with_database(engine="sqlite"), {"url": "sqlite:///x"}), Reason.ENGINE_NOT_SUPPORTED, "postgresql")
+    fails(pod.run(with_database(engine="oracle"), {"url": "oracle:///x"}), Reason.ENGINE_NOT_SUPPORTED, "postgresql")
+    # One that is known, and named otherwise.
+    fails(pod.run(with_database(engine="postgresql"), {"url": "mysql://h/d"}), Reason.INVALID_URL, "mysql")
 
 
 def test_a_wrong_password(any_database: Database, pod: Pod) -> None:

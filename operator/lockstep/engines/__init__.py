@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 ENGINES: Final = {
     "postgresql": "PostgreSQL",
     "sqlite": "SQLite",
+    "mysql": "MySQL",
+    "mariadb": "MariaDB",
 }
 """Engines by the word that database.engine takes, and what people call them."""
 
@@ -18,8 +20,14 @@ SCHEMES: Final = {
     "file": "sqlite",
     "sqlite": "sqlite",
     "sqlite3": "sqlite",
+    "mysql": "mysql",
+    "mysql2": "mysql",
+    "mariadb": "mariadb",
 }
 """URL schemes (before any `+driver`) of the engines."""
+
+_PACKAGES: Final = {"mariadb": "mysql"}
+"""Engines whose package has another name."""
 
 FOREIGN: Final = ("cockroachdb", "mariadb", "mongodb", "mssql", "mysql", "oracle", "redis", "sqlite", "sqlserver")
 """Schemes that people may well write; a message may repeat these, as it may never repeat what a URL says."""
@@ -33,4 +41,4 @@ def engine_of(url: str) -> str | None:
 
 def load(name: str) -> "Engine":
     """Return an engine; its driver is imported now and not before."""
-    return cast("Engine", importlib.import_module(f"lockstep.engines.{name}.engine").ENGINE)
+    return cast("Engine", importlib.import_module(f"lockstep.engines.{_PACKAGES.get(name, name)}.engine").ENGINE)

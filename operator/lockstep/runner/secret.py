@@ -21,6 +21,8 @@ PART_KEYS: Final = {
 NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "postgresql": ("host", "user"),
     "sqlite": ("path|dbname",),
+    "mysql": ("host", "user", "dbname"),
+    "mariadb": ("host", "user", "dbname"),
 }
 """Parts that an engine cannot do without; `|` stands between those of which one is enough."""
 RELATED: Final = (frozenset({"mysql", "mariadb"}),)

@@ -42,7 +42,8 @@ def test_nothing_of_it_shows_in_a_repr() -> None:
         ({"foo": "hunter2", "bar": ""}, PLAIN, Reason.SECRET_KEY_NOT_FOUND, "it has: bar, foo"),
         ({"uri": "x"}, DatabaseOrder("orders-db", key="dsn"), Reason.SECRET_KEY_NOT_FOUND, "'dsn'; it has: uri"),
         ({"uri": "x"}, DatabaseOrder("orders-db", engine="oracle"), Reason.ENGINE_NOT_SUPPORTED, "postgresql"),
-        ({"type": "mysql", "host": "h", "user": "u"}, PLAIN, Reason.ENGINE_NOT_SUPPORTED, "'mysql'"),
+        ({"type": "oracle", "host": "h", "user": "u"}, PLAIN, Reason.ENGINE_NOT_SUPPORTED, "'oracle'"),
+        ({"type": "mysql", "host": "h", "user": "u"}, PLAIN, Reason.SECRET_KEY_NOT_FOUND, "dbname or database"),
     ],
 )
 def test_what_is_missing_is_named(values: dict[str, str], database: DatabaseOrder, reason: Reason, word: str) -> None:

@@ -94,7 +94,7 @@ def _parse(text: str) -> dict[str, str]:
 
 def _check_scheme(scheme: str) -> None:
     base = scheme.lower().partition("+")[0]
-    if base in SCHEMES:
+    if SCHEMES.get(base) == "postgresql":
         return
     known = ", ".join(ENGINES)
     what = f"{base} is" if base in FOREIGN else "what the URL names is"
