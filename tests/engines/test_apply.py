@@ -283,7 +283,7 @@ def test_a_statement_that_takes_too_long(any_database: Database, pod: Pod) -> No
 def test_a_run_that_takes_too_long(any_database: Database, pod: Pod) -> None:
     # The SQL has taken its own limit away, as the head of a pg_dump does.
     slow = broken("SET statement_timeout = 0; SELECT pg_sleep(60)")
-    ended = pod.run(order(slow, limits=limits(deadline=2500)), keys_of(any_database))
+    ended = pod.run(order(slow, limits=limits(deadline=8000)), keys_of(any_database))
     ended_with(ended, Reason.DEADLINE_EXCEEDED)
     assert versions(any_database) == []
     left = (

@@ -141,6 +141,9 @@ class JournaledStep:
         """Give a new session what the statements of an earlier one have set in theirs."""
         if all(row.epoch == self._tools.epoch for row in found.done):
             return
+        # So that the SQL's own time limits can be told from these.
+        frame = self._tools.frame
+        self._session.limit(frame.lock_timeout(self._action.migration), frame.statement_timeout())
         for row in found.done:
             part = self._script.parts[row.statement - 1]
             sql = self._script.sql(part)

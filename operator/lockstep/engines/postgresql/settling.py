@@ -33,7 +33,8 @@ class Facts:
     """What was noted before a statement ran; oids, 0 for what was not there."""
 
     kind: Kind
-    what: str
+    what: str = ""
+    """How messages call the statement."""
     relation: int = 0
     """The table of an index that is made, the index that is dropped, the parent of a partition, the object."""
     part: int = 0
