@@ -19,6 +19,7 @@ from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Candidate, Dependent, Direction, Plan, Refusal, Step
 from lockstep.planning.planner import Intent, make_plan
+from lockstep.planning.simulation import carry_out
 from lockstep.planning.version import BASE, Version
 from support.line_model import (
     Choices,
@@ -336,6 +337,7 @@ class Life:
     def finish(self, plan: Plan, intent: Intent) -> bool:
         """Carry a plan out to its end, and see that it is one; False: the database refused."""
         before = {one for one in self.texts if one <= plan.end}
+        foreseen = carry_out(self.ledger.history(occupied=self.occupied), plan)
         if not self.take(plan):
             return False
         self.seen["ended"] += 1
@@ -351,6 +353,12 @@ class Life:
         assert isinstance(again, Plan), again
         assert (again.steps, again.corrections) == ((), ()), "running again does something"
         assert (again.start, again.end) == (plan.end, plan.end)
+        # What is planned from files alone is what is planned from the ledger.
+        candidates = list(self.set.values())
+        ways = (None, BASE, min(self.ledger.applied, default=BASE))
+        later = replace(intent, target=ways[len(self.ledger.entries) % len(ways)])
+        expected = make_plan("orders", self.ledger.history(), candidates, later)
+        assert make_plan("orders", foreseen, candidates, later) == expected
         return True
 
     def look_at_view(self, name: str) -> None:
