@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -25,7 +25,8 @@ PLAIN = CatalogOptions("lockstep")
 @contextmanager
 def channel_of(database: Database, *, user: str = APP, control: Control | None = None) -> Iterator[Channel]:
     params = database.params | {"user": user}
-    own = Control(120)
+    # Longer than all tests take that share it.
+    own = Control(86_400)
     channel = Channel(
         psycopg.connect(autocommit=True, prepare_threshold=None, **params),  # type: ignore[arg-type]
         control or own,
@@ -273,13 +274,17 @@ def test_a_catalog_that_changes_in_mid_read_is_read_again(any_database: Database
 
 
 def test_a_run_that_must_stop_stops_here_too(database: Database) -> None:
+    database.query("CREATE VIEW v AS SELECT 1 AS a", admin=False)
     control = Control(60)
-    with channel_of(database, control=control) as channel:
+    with database.connect() as holding, channel_of(database, control=control) as channel:
+        # So that it waits when it is told.
+        holding.execute("BEGIN; DROP VIEW v")
         control.interrupt()
-        with suppress(StoppedError):
+        with pytest.raises(StoppedError):
             read_objects(channel, PLAIN)
-        # The transaction has ended in any case.
-        assert channel.run([Command("SHOW transaction_isolation")], stoppable=False)[0].rows == (("read committed",),)
+        # And its transaction has ended.
+        shown = channel.run([Command("SHOW transaction_isolation")], stoppable=False)
+        assert shown[0].rows == (("read committed",),)
     control.close()
 
 

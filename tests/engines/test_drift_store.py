@@ -40,7 +40,7 @@ def ledger(any_database: Database) -> Database:
 
 @contextmanager
 def channel_of(database: Database) -> Iterator[Channel]:
-    control = Control(120)
+    control = Control(3600)
     connection = psycopg.connect(autocommit=True, prepare_threshold=None, **database.params)  # type: ignore[arg-type]
     channel = Channel(connection, control)
     try:
