@@ -118,10 +118,11 @@ def _parse(text: str) -> dict[str, str]:
     scheme, colon, rest = (text[5:] if jdbc else text).partition(":")
     if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.\-]*", scheme):
         raise _UnreadableError("it is no URL")
-    _check_scheme(scheme)
     if not rest.startswith("//"):
         raise _UnreadableError("after the scheme there is no //")
-    return _parse_jdbc(rest[2:]) if jdbc else _parse_url(rest[2:])
+    _check_scheme(scheme)
+    # MariaDB's JDBC driver takes `//host/db`, MySQL's `//user:password@host/db` too.
+    return _parse_url(rest[2:])
 
 
 def _check_scheme(scheme: str) -> None:
@@ -153,11 +154,6 @@ def _parse_url(rest: str) -> dict[str, str]:
             return _parse_from(rest, last)
         except _UnreadableError:
             raise error from None
-
-
-def _parse_jdbc(rest: str) -> dict[str, str]:
-    # MariaDB's driver takes `//host/db`, MySQL's `//user:password@host/db` too; both take them from the query.
-    return _parse_url(rest)
 
 
 def _parse_from(rest: str, at: int) -> dict[str, str]:

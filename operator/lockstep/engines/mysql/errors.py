@@ -139,7 +139,8 @@ _BEFORE_NAMES: Final = re.compile(r"\A([^'`]*).*( for (?:key|column|function) [^
 _QUOTED: Final = re.compile(r"['\"`].*['\"`]", re.DOTALL)
 _LITERALS: Final = re.compile(
     r"""
-      (?:(?<![\w$`])[bBxXnN])?'(?:[^'\\]|\\.|'')*(?:'|\Z)
+      `(?:[^`]|``)*`
+    | (?:(?<![\w$`])[bBxXnN])?'(?:[^'\\]|\\.|'')*(?:'|\Z)
     | "(?:[^"\\]|\\.|"")*(?:"|\Z)
     | (?<![\w$`])\d[\w.]*
     | --[^\n]*
@@ -152,7 +153,7 @@ _LITERALS: Final = re.compile(
 
 def mask_sql(sql: str, limit: int = 120) -> str:
     """Return SQL on one line with its literals and comments taken out: they may be anybody's data."""
-    return " ".join(_LITERALS.sub("?", sql).split())[:limit]
+    return " ".join(_LITERALS.sub(lambda found: found[0] if found[0].startswith("`") else "?", sql).split())[:limit]
 
 
 def words_of(number: int, text: str) -> str:

@@ -35,6 +35,8 @@ _PLAIN: Final = frozenset(
     {"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "TABLE", "SHOW", "DESC", "DESCRIBE"}
     | {"EXPLAIN", "DO", "SIGNAL", "RESIGNAL", "CHECKSUM", "HELP", "BINLOG", "GET", "SAVEPOINT", "RELEASE", "ROLLBACK"}
     | {"ANALYZE", "LOAD"}
+    # What follows upon a query in parentheses.
+    | {"UNION", "EXCEPT", "INTERSECT", "MINUS", "ORDER", "LIMIT"}
 )
 _TABLE_WORDS: Final = frozenset({"TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"})
 _CODE: Final = re.compile(

@@ -50,7 +50,7 @@ class Around:
         self._channel = channel
 
     def others(self) -> Sequence[str]:
-        """Return the names of a few objects that are not Lockstep's; none where a migration by half may have made them."""
+        """Return the names of a few objects that are not Lockstep's; none where a migration by half may have made some."""
         if self._is_by_half():
             return ()
         found = sorted(str(name) for ask in _OTHERS for (name,) in self._channel.query(ask))
