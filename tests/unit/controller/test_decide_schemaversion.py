@@ -792,21 +792,25 @@ def test_a_set_that_is_just_arriving_is_not_announced_as_waiting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "applied", "settled"),
+    ("steps", "applied", "version", "settled"),
     [
         # All that it did had room.
-        ((StepDone("two", "2", "down", 1, ""),), 1, {"one"}),
+        ((StepDone("two", "2", "down", 1, ""),), 1, "1", {"one"}),
         # Some of it had not: nothing above the target is sure any more.
-        ((StepDone("two", "2", "down", 1, ""),), 2, set()),
-        ((), 0, {"one"}),
+        ((StepDone("two", "2", "down", 1, ""),), 2, "1", set()),
+        ((), 0, "1", {"one"}),
+        # In the order of application, which need not be that of versions.
+        ((StepDone("one", "1", "down", 1, ""),), 1, "2", {"two"}),
     ],
 )
-def test_what_is_settled_after_half_a_way_down(steps: tuple[StepDone, ...], applied: int, settled: set[str]) -> None:
+def test_what_is_settled_after_half_a_way_down(
+    steps: tuple[StepDone, ...], applied: int, version: str, settled: set[str]
+) -> None:
     fact = replace(up_to_date(), spec=fresh(version="base", rollback="Allow").spec)
     start = decide(snapshot(fact, ONE, TWO)).start
     assert start is not None
     job = a_job("orders-y-1", str(start.input), target="base", created="2026-07-01T12:00:00Z")
-    result = Result(Reason.LOCK_TIMEOUT, "in use", "1", applied=applied, steps=steps)
+    result = Result(Reason.LOCK_TIMEOUT, "in use", version, applied=applied, steps=steps)
     fact = after(snapshot(fact, ONE, TWO, runs=(a_run(job, a_pod("p", job, ended(result))),)))
     tags = unpack_tags(fact.status.settled)
     assert {m.fact.name for m in (ONE, TWO) if tag(m.as_set_member()) in tags} == settled
@@ -824,3 +828,15 @@ def test_an_unreadable_down_of_an_applied_version_is_no_news() -> None:
     assert gone.up is not None
     assert gone.problem is not None
     assert decide(snapshot(up_to_date(), gone, TWO)).reason is Reason.UP_TO_DATE
+
+
+def test_a_plans_job_is_not_finished_as_a_run() -> None:
+    fact = after(planned())
+    spec = lowered(approvedPlans=["sha256:" + "a" * 64]).fact.spec
+    s = snapshot(replace(fact, spec=spec), ONE, TWO)
+    start = decide(s).start
+    assert start is not None
+    assert (start.mode, start.attempt) == (Mode.RUN, 1)
+    left = a_job("orders-plan-x-2", str(start.input), 2, target="1", mode="plan", spec={"suspend": True})
+    decision = decide(replace(s, runs=(a_run(left),)))
+    assert (decision.stop, decision.start) == (left, None)

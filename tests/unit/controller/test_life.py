@@ -753,7 +753,7 @@ async def test_after_an_act_the_texts_go_along_again() -> None:
             raise error
 
     ledger.fault = fault
-    world.set(repair={"token": "t2", "action": "MarkNotApplied", "version": "3"})
+    world.set(repair={"token": "t2", "action": "MarkNotApplied", "version": "2"}, outOfOrder="Allow")
     results = await world.rest(ledger)
     assert [each.reason for each in results] == [Reason.LOCK_TIMEOUT, Reason.UP_TO_DATE]
     assert ledger.acts == ["t1", "t2"]
@@ -843,6 +843,7 @@ async def test_a_session_of_what_can_be_no_pod_is_not_ended() -> None:
 @pytest.mark.parametrize("jobs", [False, True], ids=["Jobs gone", "Jobs there"])
 async def test_a_wiped_status_is_rebuilt_from_the_ledger(pruned: bool, jobs: bool) -> None:
     world, ledger = await a_line(rollback="Allow")
+    world.collect()
     world.set(version="2")
     await world.rest(ledger)
     before = world.status()

@@ -1,5 +1,6 @@
 """The way back, as far as the cluster knows it: what would be undone, and what forbids it."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from lockstep.controller.facts import SchemaVersionFact
@@ -27,8 +28,8 @@ def undone(s: SchemaVersionSnapshot, target: Version) -> tuple[Member, ...]:
     if known is None:
         return ()
     above = [m for m in s.members if m.readable and m.fact.version is not None and target < m.fact.version <= known]
-    versions = [m.fact.version for m in above]
-    return tuple(m for m in above if versions.count(m.fact.version) == 1)
+    versions = Counter(m.fact.version for m in above)
+    return tuple(m for m in above if versions[m.fact.version] == 1)
 
 
 def input_members(s: SchemaVersionSnapshot, target: Version) -> list[SetMember]:
