@@ -142,8 +142,12 @@ def entered(place: Place, wanted: Order, control: Control, pod: str) -> Session:
         wanted, engine.target(SecretWords(words.url, words.parts), "s"), Files(), Identity(pod, "job", 1, wanted.owner)
     )
     session = engine.connect(task, control, lambda *_, **__: None)
-    session.lock(5)
-    session.enter()
+    try:
+        session.lock(5)
+        session.enter()
+    except BaseException:
+        session.close()
+        raise
     return session
 
 
