@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Identity, LedgerState, RunError
@@ -270,6 +270,19 @@ def test_objects_by_their_names_and_what_they_are(place: SqliteStore) -> None:
     changed = objects(place)
     assert changed.keys() - found.keys() == {"column main.users.more"}
     assert {name for name in found if found[name] != changed[name]} == {"table main.users"}
+
+
+def test_a_virtual_table_of_an_unknown_module_is_no_obstacle(place: SqliteStore) -> None:
+    record(place, action(ONE))
+    place.say("CREATE VIRTUAL TABLE vectors USING fts5(q)")
+    # As an extension's that is not loaded here.
+    place.say("PRAGMA writable_schema = ON")
+    place.say("UPDATE sqlite_master SET sql = 'CREATE VIRTUAL TABLE vectors USING vec0(q)' WHERE name = 'vectors'")
+    place.say("PRAGMA writable_schema = RESET")
+    with pytest.raises(DBAPIError, match="no such module"):
+        place.ask("SELECT * FROM vectors")
+    assert "table main.vectors" in objects(place)
+    assert "vectors" in Around(place).others()
 
 
 def test_definitions_are_compared_without_their_blanks() -> None:

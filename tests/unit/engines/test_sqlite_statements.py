@@ -38,6 +38,8 @@ def script(text: str, transaction: str = "Auto") -> SqliteScript:
         ("PRAGMA locking_mode = NORMAL", "locking_mode"),
         ("PRAGMA synchronous = OFF", "synchronous"),
         ("PRAGMA query_only = OFF", "query_only"),
+        ("PRAGMA page_size(512)", "page_size"),
+        ("PRAGMA wal_checkpoint", "wal_checkpoint"),
     ],
 )
 def test_what_would_end_or_leave_the_transaction_is_refused(sql: str, word: str) -> None:
@@ -53,7 +55,7 @@ def test_what_would_end_or_leave_the_transaction_is_refused(sql: str, word: str)
     [
         "SAVEPOINT a; ROLLBACK TO a; ROLLBACK TRANSACTION TO SAVEPOINT a; RELEASE a",
         "CREATE TABLE t (commit_at text); INSERT INTO t VALUES ('COMMIT; VACUUM')",
-        "PRAGMA user_version = 7; PRAGMA foreign_key_check; PRAGMA main.table_info(t)",
+        "PRAGMA user_version = 7; PRAGMA page_size; PRAGMA foreign_key_check; PRAGMA main.table_info(t)",
         "CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT CASE WHEN 1 THEN 2 END; END; SELECT 1",
     ],
 )
@@ -111,6 +113,8 @@ def test_rows_without_parents_are_looked_for_where_there_may_be_some(sql: str, m
         (sqlite3.SQLITE_TRANSACTION, "COMMIT", None),
         (sqlite3.SQLITE_ATTACH, "x", None),
         (sqlite3.SQLITE_PRAGMA, "Writable_Schema", "1"),
+        (sqlite3.SQLITE_PRAGMA, "page_size", "512"),
+        (sqlite3.SQLITE_PRAGMA, "wal_checkpoint", None),
         (sqlite3.SQLITE_DELETE, "LOCKSTEP_run", None),
         (sqlite3.SQLITE_CREATE_TRIGGER, "x", "lockstep_run"),
         (sqlite3.SQLITE_ALTER_TABLE, "main", "lockstep_run"),
@@ -128,6 +132,7 @@ def test_the_guard_denies(action: int, first: str, second: str | None) -> None:
         (sqlite3.SQLITE_DELETE, "locksteps", None),
         (sqlite3.SQLITE_SAVEPOINT, "BEGIN", "a"),
         (sqlite3.SQLITE_FUNCTION, None, "count"),
+        (sqlite3.SQLITE_PRAGMA, "DATA_version", None),
         *((sqlite3.SQLITE_PRAGMA, name, None) for name in sorted(PRAGMAS)),
     ],
 )
@@ -154,3 +159,39 @@ def test_functions_of_applications_go_both_ways() -> None:
         assert raw.execute(asked).fetchone() == ("AP8Q", b"\x00\xff\x10", None, None)
         with pytest.raises(sqlite3.OperationalError):
             raw.execute("SELECT B642BIN('not base64!')").fetchone()
+
+
+DDL = (
+    "CREATE VIRTUAL TABLE f USING fts5(a, b)",
+    "INSERT INTO f VALUES ('x', 'y')",
+    "INSERT INTO f(f) VALUES ('rebuild')",
+    "ALTER TABLE f RENAME TO g",
+    "DROP TABLE g",
+    "CREATE VIRTUAL TABLE f4 USING fts4(a, b)",
+    "INSERT INTO f4(f4) VALUES ('optimize')",
+    "CREATE VIRTUAL TABLE r USING rtree(id, a, b)",
+    "INSERT INTO r VALUES (1, 1, 2)",
+    "CREATE TABLE t (a int PRIMARY KEY, b int AS (a + 1) STORED) STRICT, WITHOUT ROWID",
+    "ALTER TABLE t ADD COLUMN c text",
+    "ALTER TABLE t RENAME COLUMN c TO d",
+    "ALTER TABLE t DROP COLUMN d",
+    "CREATE INDEX i ON t (b) WHERE b > 1",
+    "REINDEX",
+    "ANALYZE",
+    "CREATE TABLE u AS WITH RECURSIVE c (x) AS (SELECT 1) SELECT x FROM c",
+    "SELECT * FROM pragma_table_info('u')",
+    "CREATE TEMP TABLE q (x)",
+    "DROP TABLE t",
+)
+
+
+def test_the_guard_lets_all_other_ddl_through() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
+        raw.execute("BEGIN")
+        modules = {str(row[0]) for row in raw.execute("SELECT name FROM pragma_module_list")}
+        for sql in DDL:
+            if (module := next((m for m in ("fts5", "fts4", "rtree") if f"USING {m}" in sql), None)) is not None:
+                assert module in modules
+            with Guard(raw) as guard:
+                raw.execute(sql).fetchall()
+            assert guard.denied is None, sql

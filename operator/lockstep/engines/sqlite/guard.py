@@ -7,7 +7,7 @@ import sqlite3
 from typing import Final
 
 from lockstep.engines.portable.tables import PREFIX
-from lockstep.engines.sqlite.statements import PRAGMAS
+from lockstep.engines.sqlite.statements import may_use
 
 _READING: Final = frozenset(
     {
@@ -61,7 +61,7 @@ def judge(action: int, first: str | None, second: str | None) -> str | None:
         return f"{first} would end the transaction that its record belongs to"
     if action in {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}:
         return "another database is not covered by this transaction"
-    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() not in PRAGMAS:
+    if action == sqlite3.SQLITE_PRAGMA and not may_use(first or "", sets=second is not None):
         return f"PRAGMA {(first or '').lower()} is none of those that a migration may use"
     if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() == "load_extension":
         return "load_extension() would run foreign code"

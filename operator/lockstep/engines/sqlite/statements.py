@@ -24,10 +24,12 @@ PRAGMAS: Final = frozenset(
     """.split()  # noqa: SIM905 - a list of 20 quoted words reads worse
 )
 """Those that may be used: they ask, or end with the migration, or are a part of the database and its transaction."""
+ASKED: Final = frozenset({"auto_vacuum", "data_version", "encoding", "freelist_count", "page_count", "page_size"})
+"""Those that may only be asked; modules of SQLite (full text search, R-trees) do so when their tables are made."""
 
 _ON: Final = frozenset({"ON", "YES", "TRUE", "1"})
 _OFF: Final = frozenset({"OFF", "NO", "FALSE", "0"})
-_PRAGMA: Final = re.compile(r"PRAGMA\s+(?:[A-Za-z_]\w*\s*\.\s*)?([A-Za-z_]\w*)\s*(?:[=(]|\Z)", re.IGNORECASE)
+_PRAGMA: Final = re.compile(r"PRAGMA\s+(?:[A-Za-z_]\w*\s*\.\s*)?([A-Za-z_]\w*)\s*([=(]|\Z)", re.IGNORECASE)
 _SAFE: Final = (
     ("CREATE", "INDEX"),
     ("CREATE", "UNIQUE", "INDEX"),
@@ -93,10 +95,10 @@ def _value(sql: str) -> bool | None:
     return True if word in _ON else False if word in _OFF else None
 
 
-def pragma_of(sql: str) -> str | None:
-    """Return the name of the pragma that a statement sets or asks for, in lower case; None where it is not plain."""
-    found = _PRAGMA.match(sql)
-    return None if found is None else found[1].lower()
+def may_use(pragma: str, *, sets: bool) -> bool:
+    """Tell whether a migration may set a pragma, or ask for it."""
+    name = pragma.lower()
+    return name in PRAGMAS or (not sets and name in ASKED)
 
 
 def refusal(part: Statement, sql: str) -> str | None:
@@ -110,14 +112,13 @@ def refusal(part: Statement, sql: str) -> str | None:
         )
     if head in _OTHERS:
         return f"{head} is refused: {_OTHERS[head]}"
-    name = pragma_of(sql)
-    return None if name is None or name in PRAGMAS else pragma_refused(name)
-
-
-def pragma_refused(name: str) -> str:
-    """Return why a pragma is refused."""
-    return f"PRAGMA {name} is refused: what it changes would outlast the migration, or undo its transaction; "\
-           "set it by hand"  # fmt: skip
+    pragma = _PRAGMA.match(sql)
+    if pragma is None or may_use(pragma[1], sets=bool(pragma[2])):
+        return None
+    return (
+        f"PRAGMA {pragma[1].lower()} is refused: what it changes would outlast the migration, or undo its transaction; "
+        "set it by hand"
+    )
 
 
 def read_script(action: Action) -> SqliteScript:
