@@ -19,6 +19,7 @@ from lockstep.engines.base import (
 )
 from lockstep.engines.control import Control
 from lockstep.planning.checksum import ABSENT
+from lockstep.planning.drift import Drift
 from lockstep.planning.plan import Direction, History, Plan
 from lockstep.planning.result import (
     DriftSummary,
@@ -42,6 +43,8 @@ LOCK_SECONDS_AFTER_LOSS: Final = 40.0
 SESSIONS: Final = 5
 """How many sessions one run may use up."""
 RECONNECT_SECONDS: Final = 1.0
+DRIFT_NAMED: Final = 1_000
+"""Objects that the log names."""
 SETTLE_SECONDS: Final = 10.0
 """How long a run that must stop may still take to say what it has changed: a third of the pod's grace period."""
 
@@ -231,15 +234,21 @@ class Run:
         if self._order.drift.policy == "Ignore":
             return
         drift = found.drift
-        for what, names in (("added", drift.added), ("changed", drift.changed), ("removed", drift.removed)):
-            for name in names:
-                self._report.log("drift", level="warning", what=what, object=name)
+        self._name_drift(found.drift)
         if found.inconclusive:
             self._state.drift = DriftSummary(None, found.inconclusive)
         elif not drift:
             self._state.drift = DriftSummary(False, "the schema is as Lockstep left it")
         else:
             self._state.drift = DriftSummary(True, f"changed by hand: {drift.describe()}", found.hash)
+
+    def _name_drift(self, drift: Drift) -> None:
+        named = [("added", n) for n in drift.added] + [("changed", n) for n in drift.changed]
+        named += [("removed", n) for n in drift.removed]
+        for what, name in named[:DRIFT_NAMED]:
+            self._report.log("drift", level="warning", what=what, object=name)
+        if len(named) > DRIFT_NAMED:
+            self._report.log("drift_more", level="warning", objects=len(named) - DRIFT_NAMED)
 
     def _check_drift(self, plan: Plan) -> None:
         """See that nothing is built on what was changed by hand, where the policy forbids it.

@@ -1,6 +1,7 @@
 """Drift as a run sees it: what differs when it comes, and what it has changed when it goes."""
 
-from lockstep.engines.base import DriftFinding, Log
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import DriftFinding, Log, RunError
 from lockstep.engines.postgresql import drift_store
 from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
 from lockstep.engines.postgresql.channel import Channel
@@ -21,18 +22,21 @@ class DriftWatch:
         self._log = log
         self._options = CatalogOptions(order.database.ledger_schema, frozenset(order.drift.include))
         self._before: Objects | None = None
+        self._seen: str | None = None
+        """Hash of the drift that `look` has found."""
 
     def look(self) -> DriftFinding:
         """Return what was changed by hand; what could not be compared is taken for what shall be, if this is a run."""
         order = self._order
         if (why := self._why_not()) is not None:
             return DriftFinding(inconclusive=why)
-        if order.mode is Mode.RUN:
-            expected, found = drift_store.update(self._channel, self._options, lambda e, f: self._judge(e, f).change)
-        else:
-            expected, found = drift_store.observe(self._channel, self._options)
-        self._before = found
+        expected, found = drift_store.observe(self._channel, self._options)
         judgement = self._judge(expected, found)
+        if order.mode is Mode.RUN and judgement.change is not None:
+            # Once more, with nobody else writing in between.
+            expected, found = drift_store.update(self._channel, self._options, lambda e, f: self._judge(e, f).change)
+            judgement = self._judge(expected, found)
+        self._before = found
         match judgement.outcome:
             case "Inconclusive":
                 return DriftFinding(inconclusive=_OTHERS.format(", ".join(expected.others)))
@@ -46,7 +50,8 @@ class DriftWatch:
                 self._log("drift_unattributed", level="warning", lines=lines, drift=judgement.drift.describe())
                 return DriftFinding()
         made = judgement.drift
-        return DriftFinding(made, hash=made.hash(found) if made else None)
+        self._seen = made.hash(found) if made else None
+        return DriftFinding(made, hash=self._seen)
 
     def _why_not(self) -> str | None:
         """Return why there is nothing to look for."""
@@ -69,13 +74,23 @@ class DriftWatch:
         )
 
     def accept(self) -> None:
-        """Take what differs now for what shall be."""
+        """Take the drift that `look` has found for what shall be; that very drift and nothing that came after.
+
+        Raises:
+            RunError: RepairRefused, if it has changed meanwhile.
+        """
+        seen = self._seen
+        if seen is None:
+            return
 
         def decide(expected: Expected, found: Objects) -> Change | None:
-            made = self._judge(expected, found).drift
-            return drift.accept(made, found, made.hash(found)) if made else None
+            return drift.accept(self._judge(expected, found).drift, found, seen)
 
-        drift_store.update(self._channel, self._options, decide)
+        expected, found = drift_store.update(self._channel, self._options, decide)
+        if decide(expected, found) is None:
+            raise RunError(
+                Reason.REPAIR_REFUSED, "somebody has changed the schema once more just now: look at the drift again"
+            )
 
     def settle(self) -> None:
         """Take what this run has changed for what shall be."""
