@@ -12,6 +12,7 @@ in memory (support/line_model.py); whatever happens in between, these hold:
 from collections import Counter
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -389,6 +390,7 @@ class Life:
         assert views == {name: text for name, (text, _) in self.database.views.items()}
 
 
+@pytest.mark.timeout(900)  # a minute of one core, which others may want too
 def test_any_life_of_a_line() -> None:
     seen: Counter[str] = Counter()
 
