@@ -25,7 +25,8 @@ _OBJECTS: Final = f"SELECT type, name, tbl_name, sql FROM main.sqlite_master WHE
 _COLUMNS: Final = f"""
 SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk, c.hidden
 FROM main.sqlite_master AS m JOIN pragma_table_xinfo(m.name, 'main') AS c
-WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL %' AND {_THEIRS.replace("tbl_name", "m.tbl_name").replace(" name ", " m.name ")}
+WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL %'
+  AND {_THEIRS.replace("tbl_name", "m.tbl_name").replace(" name ", " m.name ")}
 """  # noqa: S608
 _NAMES: Final = f"""
 SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view') AND {_THEIRS} ORDER BY name LIMIT 4
