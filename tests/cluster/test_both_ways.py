@@ -1,5 +1,6 @@
 """Ways back, approval, drift, acts by a person and lost statuses: real pods on real databases."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -191,10 +192,12 @@ def test_a_line_is_taken_over_explicitly(kube: Kube, target: Target) -> None:
     wait_version(kube, "1")
     kube.apply(schema_version("heir", schema="orders", version="1"))
     found = kube.wait_reason("SchemaVersion", "heir", "ForeignOwner")
-    message = condition(found, "Ready")["message"]
-    owner = f"{kube.namespace}/orders"
-    assert owner in message
-    act = {"token": "t1", "action": "TakeOver", "confirm": f"{kube.namespace}/nobody"}
+    # As the message names it.
+    found_owner = re.search(r"belongs to SchemaVersion (.+? of cluster [^:]+):", condition(found, "Ready")["message"])
+    assert found_owner is not None
+    owner = found_owner[1]
+    assert f"{kube.namespace}/orders" in owner
+    act = {"token": "t1", "action": "TakeOver", "confirm": f"{kube.namespace}/orders"}
     kube.patch("SchemaVersion", "heir", {"spec": {"repair": act}})
     found = kube.wait_reason("SchemaVersion", "heir", "RepairRefused")
     kube.patch("SchemaVersion", "orders", {"spec": {"suspend": True}})

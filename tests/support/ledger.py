@@ -43,6 +43,8 @@ class Ledger:
     """Every text that was run, in order."""
     drift: str | None = None
     """What somebody has changed by hand."""
+    inconclusive: str = ""
+    """Why a look can tell nothing."""
     orders: list[Order] = field(default_factory=list)
     fault: Callable[[Action], None] = lambda action: None
     """Raises what a step shall fail with."""
@@ -226,8 +228,8 @@ class _Session:
 
     def drift(self) -> DriftFinding:
         """Look for changes."""
-        if self.ledger.drift is None:
-            return DriftFinding()
+        if self.ledger.inconclusive or self.ledger.drift is None:
+            return DriftFinding(inconclusive=self.ledger.inconclusive)
         return DriftFinding(Drift(added=(self.ledger.drift,)), hash=f"sha256:{self.ledger.drift}")
 
     def accept_drift(self) -> None:

@@ -112,8 +112,8 @@ class Repair(Model):
     version: VersionText | None = None
     """The version that is meant (MarkApplied, MarkNotApplied, StatementApplied, StatementNotApplied)."""
     confirm: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """What the status says, so that nothing else is meant: hash of the drift (AcceptDrift), identity of the ledger
-    (AcceptLedger), present owner (TakeOver), pod that holds the lock (EndSession)."""
+    """What the status says, so that nothing else is meant: hash of the drift (AcceptDrift), the ledger and its last
+    number (AcceptLedger), present owner (TakeOver), pod that holds the lock (EndSession)."""
     note: Annotated[str, Field(max_length=512)] = ""
     """Why; kept in the history."""
 

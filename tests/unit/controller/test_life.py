@@ -700,6 +700,27 @@ async def test_with_block_a_drifted_look_blocks_nothing_until_there_is_something
     assert (world.status()["state"], world.condition("Drifted")["reason"]) == ("UpToDate", "NoDrift")
 
 
+async def test_what_could_not_be_told_leaves_the_last_verdict() -> None:
+    world, ledger = await watched("1m")
+    ledger.drift = "table public.by_hand"
+    await pass_time(world, ledger, 300, 61)
+    seen = world.status()["drift"]
+    ledger.inconclusive = "another line is under way"
+    await pass_time(world, ledger, 300, 61)
+    now = world.status()["drift"]
+    assert now["checks"] > seen["checks"]
+    assert {**now, "checks": 0} == {**seen, "checks": 0}
+    assert world.condition("Drifted")["status"] == "True"
+
+
+async def test_nothing_to_compare_with_is_no_verdict() -> None:
+    world = World(("schemaversions", schema_version()), ("migrations", number(1)))
+    ledger = Ledger(inconclusive="this is the first look")
+    await world.rest(ledger)
+    said = world.condition("Drifted")
+    assert (said["status"], said["reason"], said["message"]) == ("Unknown", "NotChecked", "this is the first look")
+
+
 # Acts by a person.
 
 
