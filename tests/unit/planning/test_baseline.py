@@ -110,6 +110,7 @@ def test_what_it_has_applied_without_a_migration_cannot_be_undone() -> None:
     result = planned(asked(FOUND, [THREE, TWO], adopted=(Adopted(version("2"), None, identity),)))
     # The Migration of the same number was not named as the one: it is another's.
     (made, up) = (step.candidate for step in result.steps)
+    assert result.corrections == ()
     assert (made.name, made.up_checksum, made.down_checksum) == (f"({identity})"[:253], ABSENT, ABSENT)
     assert made.irreversible is not None
     assert up == THREE
