@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export CLUSTER
 
-.PHONY: help venv lock crds check test unit demo cluster cluster-down image install bench clean
+.PHONY: help venv lock crds check test unit chaos demo cluster cluster-down image install bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,11 @@ test: venv ## every test, on a fresh machine too: packages, cluster, image, oper
 	@$(MAKE) --no-print-directory image
 	@$(MAKE) --no-print-directory install HELM_ARGS="$(HELM_ARGS) $(TEST_HELM_ARGS)"
 	$(BIN)/pytest -n 4 --dist worksteal $(PYTEST_ARGS)
+
+# CHAOS=n for another number of kills, CHAOS_SEED=n for other ones.
+CHAOS ?= 2000
+chaos: venv ## thousands of kills at random, each followed by a look at what is left (CHAOS=2000)
+	CHAOS=$(CHAOS) $(BIN)/pytest -n 2 -rP tests/engines/test_random_kills.py
 
 bench: cluster image install ## ratios against a bare loop and a bare Job, in one run
 	@$(BIN)/python tests/bench/bench_runner.py

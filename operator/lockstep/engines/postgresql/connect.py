@@ -15,10 +15,11 @@ from typing import Any, Final, cast
 import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from lockstep.api.reasons import Reason
-from lockstep.engines.base import Files, Identity, RunError, Task
+from lockstep.engines.base import ConnectionLostError, Files, Identity, RunError, Task
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.channel import Channel, Command, SqlError
 from lockstep.engines.postgresql.errors import connect_error
@@ -76,17 +77,24 @@ class Connector:
 
         Raises:
             RunError: if it cannot be done.
+            ConnectionLostError: if it was done, and the connection is gone already.
         """
         # psycopg would log connection errors in its own words.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         engine = create_engine(
             "postgresql+psycopg://", creator=self._create_safely, poolclass=NullPool, use_native_hstore=False
         )
-        fairy = engine.raw_connection()
-        raw = cast("psycopg.Connection[Any]", fairy.driver_connection)
-        # From here on the pool has no say over it.
-        fairy.detach()
-        raw.execute("ROLLBACK")
+        try:
+            fairy = engine.raw_connection()
+            raw = cast("psycopg.Connection[Any]", fairy.driver_connection)
+            # From here on the pool has no say over it.
+            fairy.detach()
+            raw.execute("ROLLBACK")
+        except (DBAPIError, psycopg.OperationalError) as error:
+            # SQLAlchemy asks its first questions when it connects, and wraps what they run into.
+            if isinstance(getattr(error, "orig", error), psycopg.OperationalError):
+                raise ConnectionLostError from None
+            raise
         self._pin(raw)
         return Channel(raw, self._control)
 
