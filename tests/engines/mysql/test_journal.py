@@ -187,7 +187,7 @@ def test_kills_at_random(database: MariaDatabase, pods: Pods) -> None:
         ),
     )
     kills = 0
-    for number in range(40):
+    for number in range(15):
         pod = pods(f"pod{number}")
         pod.start(wanted, keys(database))
         assert pod.process is not None

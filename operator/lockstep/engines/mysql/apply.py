@@ -41,13 +41,16 @@ class Applier:
         work.session.before(script)
         milliseconds = migration.lock_timeout_ms or work.limits.lock_timeout_ms
         work.channel.query(lock_settings(max(1, math.ceil(milliseconds / 1000))))
+        running = Running(work, action, script, waiting)
         try:
-            recorded = self._run(Running(work, action, script, waiting))
+            recorded = self._run(running)
         except RunError:
             # The session is of use for the drift that this step has left.
             with suppress(ConnectionLostError):
                 work.session.clean(script)
             raise
+        finally:
+            running.account.close()
         work.session.clean(script)
         return recorded
 

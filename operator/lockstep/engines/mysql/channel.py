@@ -39,6 +39,7 @@ class Reply:
     affected: int
     """Rows that it changed or returned."""
     warnings: int
+    seconds: float
     in_transaction: bool
     """Whether a transaction is open after it."""
     cancelled: type[Exception] | None = None
@@ -148,6 +149,7 @@ class Channel:
         return replace(reply, cancelled=self._watch.end())
 
     def _run(self, sql: str) -> Reply:
+        began = time.monotonic()
         with _translated(self._raw):
             cursor = SSCursor(self._raw)
             try:
@@ -160,7 +162,7 @@ class Channel:
             cursor.close()
         # Of rows there is no count before the last: the driver says so by a number that no table reaches.
         affected = affected if 0 <= affected < 1 << 62 else 0
-        return Reply(affected, warnings, self.in_transaction)
+        return Reply(affected, warnings, time.monotonic() - began, self.in_transaction)
 
     def query(self, sql: str, *params: object) -> tuple[Row, ...]:
         """Run one statement of Lockstep's own and return its rows.

@@ -1,5 +1,6 @@
 """One connection for the run, made through SQLAlchemy and never replaced, and short ones beside it."""
 
+import logging
 import os
 import socket
 import ssl
@@ -54,6 +55,8 @@ class Connector:
             "charset": "utf8mb4",
             "autocommit": True,
             "local_infile": False,
+            # Until the session is set up: SQLAlchemy would quote names as the server's own mode has it.
+            "sql_mode": "STRICT_ALL_TABLES",
             "program_name": program_name(task.identity),
             "defer_connect": True,
             **tls_arguments(params.get("sslmode"), task.order.database.tls, task.files),
@@ -65,9 +68,13 @@ class Connector:
         Raises:
             RunError: if it cannot be done.
         """
+        # Its pool would log the errors of a connection that is gone, in the driver's words.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         raw, handle = self._create(self._seconds, None)
         try:
-            connection = open_once("mysql+pymysql://", lambda: raw, self._arguments["database"])
+            connection = open_once(
+                "mysql+pymysql://", lambda: raw, self._arguments["database"], pool_reset_on_return=None
+            )
         except BaseException:
             raw.close()
             raise

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -44,6 +45,9 @@ from lockstep.engines.portable.records import Recorder
 from lockstep.planning.adoption import ForeignRow
 from lockstep.planning.wire import RepairOrder
 
+MAKING_SECONDS: Final = 60.0
+"""How long to wait at most for another run that makes or upgrades the ledger."""
+
 
 class MysqlSession:
     """One checked connection; after `lock`, the holder of its line."""
@@ -68,7 +72,7 @@ class MysqlSession:
         order = task.order
         self._state = SessionState(channel, server, log)
         self._store = MysqlStore(connection, server.database)
-        self._ledger = Ledger(self._store, order, Around(channel), log)
+        self._ledger = Ledger(self._store, order, Around(channel, order), log)
         self._locks = Locks(channel, server.database, order.line, cluster=server.galera)
         self._lease = Lease(server.database, channel.id, connector.beside, channel.cut) if server.galera else None
         self._catalog = look = Catalog(
@@ -96,19 +100,24 @@ class MysqlSession:
     def lock(self, wait: float) -> None:
         """Take the line's lock; the ledger is made or upgraded while nobody works with it."""
         with _own():
-            self._take_lock(time.monotonic() + wait)
+            self._take_lock(wait)
             beside = self._connector.beside()
             try:
                 self._locks.prove(beside)
             finally:
                 beside.close()
 
-    def _take_lock(self, until: float) -> None:
+    def _take_lock(self, wait: float) -> None:
+        began = time.monotonic()
+        until = began + wait
         while True:
             if self._ledger.is_ready():
                 if self._locks.try_line():
                     return
-            elif self._locks.try_ledger():
+            elif not self._locks.try_ledger():
+                # It is being made by another run, which takes a while on a slow server.
+                until = max(until, min(time.monotonic() + wait, began + MAKING_SECONDS))
+            else:
                 try:
                     if self._make_ledger():
                         continue

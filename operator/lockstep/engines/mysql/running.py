@@ -10,6 +10,7 @@ from lockstep.engines.base import Action, Log, Recorded, RunError
 from lockstep.engines.control import Control
 from lockstep.engines.lexing import Statement
 from lockstep.engines.mysql import failures
+from lockstep.engines.mysql.account import Account
 from lockstep.engines.mysql.blockers import Blockers
 from lockstep.engines.mysql.channel import Channel, SqlError, StatementTimeoutError, StoppedError
 from lockstep.engines.mysql.errors import PASSING, own_error
@@ -70,6 +71,12 @@ class Running:
         self.left = False
         """Whether some of its statements have taken effect for good."""
         self.prepared = Prepared(work.channel)
+        self.account = Account(work.log, action.migration.version, script.statements)
+        milliseconds = action.migration.lock_timeout_ms or work.limits.lock_timeout_ms
+        self._tick = min(1.0, milliseconds / 2000)
+        """When to look at who stands in the way, in seconds: while the statement still waits."""
+        limit = work.limits.statement_timeout_ms
+        self._limit = limit / 1000 if limit else None
         self.step = step_key(action.migration.name, canonical_of(action.migration))
         self.direction = action.step.direction.value
 
@@ -91,18 +98,13 @@ class Running:
         work = self.work
         if work.control.stop is not None:
             raise StoppedError
-        sql, limits = self.script.sql(part), work.limits
-        tick = min(1.0, (self.action.migration.lock_timeout_ms or limits.lock_timeout_ms) / 2000)
-        limit = limits.statement_timeout_ms / 1000 if limits.statement_timeout_ms else None
-        reply = work.channel.run(sql, limit=limit, tick=tick, on_tick=work.blockers.look)
+        sql = self.script.sql(part)
+        reply = work.channel.run(sql, limit=self._limit, tick=self._tick, on_tick=work.blockers.look)
         if reply.cancelled is not None and self.script.kind(part) in {Kind.PLAIN, Kind.SESSION}:
             raise reply.cancelled
-        if reply.affected or reply.warnings:
-            version = self.action.migration.version
-            work.log("statement", version=version, statement=part.number, rows=reply.affected, warnings=reply.warnings)
-        if reply.warnings:
-            for number, words in work.channel.warnings():
-                work.log("warning", level="warning", statement=part.number, number=number, message=words)
+        if reply.warnings and self.account.asks:
+            self.account.warned(part.number, work.channel.warnings())
+        self.account.ran(part.number, reply, always=self.script.kind(part) in {Kind.COMMITS, Kind.OPAQUE})
         if part.words[:1] == ("PREPARE",):
             self.prepared.note(sql)
 

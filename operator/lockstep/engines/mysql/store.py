@@ -10,6 +10,7 @@ from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.errors import is_lost, number_of
 from lockstep.engines.portable.store import Store
+from lockstep.planning.wire import Order
 
 _TRIGGERS: Final = """
 SELECT CONCAT('the trigger ', TRIGGER_NAME, ' on ', EVENT_OBJECT_TABLE) FROM information_schema.TRIGGERS
@@ -33,6 +34,12 @@ _OPTIONS: Final[Mapping[str, str]] = {
     for name, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
 }
 
+_MINE: Final = "SELECT 1 FROM lockstep_journal WHERE line = %s LIMIT 1 LOCK IN SHARE MODE"
+_TRACES: Final = (
+    "SELECT 1 FROM lockstep_journal LIMIT 1 LOCK IN SHARE MODE",
+    "SELECT 1 FROM lockstep_history LIMIT 1 LOCK IN SHARE MODE",
+)
+
 
 class MysqlStore(Store):
     """The ledger's tables: InnoDB, and compared letter by letter."""
@@ -46,19 +53,27 @@ class MysqlStore(Store):
 class Around:
     """What the database holds beside the ledger."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, order: Order) -> None:
         self._channel = channel
+        self._line = order.line
+        self._adopts = order.baseline is not None or order.adopt is not None
 
     def others(self) -> Sequence[str]:
-        """Return the names of a few objects that are not Lockstep's; none where a migration by half may have made some."""
-        if self._is_by_half():
-            return ()
+        """Return the names of a few objects that are not Lockstep's; none if its migrations may have made them."""
         found = sorted(str(name) for ask in _OTHERS for (name,) in self._channel.query(ask))
-        return found[:4]
+        return () if found and self._has_begun() else found[:4]
 
-    def _is_by_half(self) -> bool:
+    def _has_begun(self) -> bool:
+        """Tell whether what is there may be Lockstep's: what commits by itself is there before it is recorded.
+
+        A line that has begun by itself has found an empty database. Where it is to adopt one, what other lines do
+        says nothing.
+        """
         try:
-            return bool(self._channel.query("SELECT 1 FROM lockstep_journal LIMIT 1"))
+            # As it is now, whatever the transaction has seen: names show as they are now too.
+            if self._channel.query(_MINE, self._line):
+                return True
+            return not self._adopts and any(self._channel.query(ask) for ask in _TRACES)
         except SqlError:
             # There is no ledger yet.
             return False

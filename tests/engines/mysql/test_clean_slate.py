@@ -1,0 +1,113 @@
+"""What one migration does to its session reaches neither the ledger nor the next one."""
+
+import pytest
+
+from engines.mysql.words import applied, done, keys
+from lockstep.api.reasons import Reason
+from lockstep.engines.mysql.session import SQL_MODES
+from servers.mariadb import MariaDatabase
+from servers.runner import Pod, migration, order
+
+LOG = "CREATE TABLE log (name varchar(64) PRIMARY KEY, value text)"
+NAMES = (
+    "@@sql_mode",
+    "@@time_zone",
+    "@@foreign_key_checks",
+    "@@unique_checks",
+    "@@autocommit",
+    "@@character_set_client",
+    "@@collation_connection",
+    "@@group_concat_max_len",
+    "@@sql_select_limit",
+    "@@max_sort_length",
+    "@@div_precision_increment",
+    "@@optimizer_switch",
+    "@@lc_time_names",
+    "@@default_storage_engine",
+    "@@sort_buffer_size",
+    "@x",
+    "@`y z`",
+    "DATABASE()",
+)
+LOOK = "".join(f"REPLACE INTO log VALUES ({name!r}, {name});" for name in NAMES)
+DIRTY = """
+SET NAMES latin1;
+SET sql_mode = '', time_zone = '-07:00', foreign_key_checks = 0, unique_checks = 0, group_concat_max_len = 7;
+SET SESSION sql_select_limit = 3, max_sort_length = 64, div_precision_increment = 9, lc_time_names = 'de_DE';
+SET optimizer_switch = 'index_merge=off', sort_buffer_size = 40000;
+SET default_storage_engine = MyISAM;
+SET @x = 7, @`y z` = 8;
+CREATE TEMPORARY TABLE tmp (x int);
+CREATE TEMPORARY TABLE log2 LIKE log;
+PREPARE p FROM 'SELECT 1';
+SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED, READ WRITE;
+SET timestamp = 1000000000, lock_wait_timeout = 3, innodb_lock_wait_timeout = 3;
+"""
+
+
+def seen(database: MariaDatabase) -> dict[object, object]:
+    return {row[0]: row[1] for row in database.query("SELECT name, value FROM log")}
+
+
+def test_the_session_of_every_migration_is_the_same(database: MariaDatabase, pod: Pod) -> None:
+    wanted = [migration("1", LOG), migration("2", LOOK), migration("3", DIRTY), migration("4", LOOK)]
+    done(pod.run(order(*wanted[:2]), keys(database)))
+    clean = seen(database)
+    kind = "MariaDB" if "MariaDB" in str(database.query("SELECT VERSION()")) else "MySQL"
+    assert sorted(str(clean["@@sql_mode"]).split(",")) == sorted(SQL_MODES[kind].split(","))
+    assert (clean["@@time_zone"], clean["@@character_set_client"], clean["@x"]) == ("+00:00", "utf8mb4", None)
+    ended = done(pod.run(order(*wanted), keys(database)))
+    assert seen(database) == clean
+    assert not ended.events("session_not_reset")
+
+
+def test_what_is_left_in_the_session_is_gone(database: MariaDatabase, pod: Pod) -> None:
+    wanted = [migration("1", LOG), migration("2", DIRTY)]
+    done(pod.run(order(*wanted), keys(database)))
+    for number, text in enumerate(("INSERT INTO tmp VALUES (1)", "INSERT INTO log2 VALUES ('a', 'b')", "EXECUTE p")):
+        ended = pod.run(order(*wanted, migration("3", text, name=f"orders-3-{number}")), keys(database))
+        assert ended.result.reason in {Reason.STATEMENT_FAILED, Reason.PARTIAL}, text
+        database.query("DELETE FROM lockstep_journal")
+
+
+def test_one_run_that_goes_on_after_what_is_dirty(database: MariaDatabase, pod: Pod) -> None:
+    """In the same session: the time and the letters of the ledger are right, and rows are checked again."""
+    wanted = [
+        migration("1", "CREATE TABLE p (x int PRIMARY KEY); CREATE TABLE c (x int, FOREIGN KEY (x) REFERENCES p (x))"),
+        migration("2", DIRTY.replace("CREATE TEMPORARY TABLE log2 LIKE log;", "")),
+        migration("3", "INSERT INTO c VALUES (1)", description="ünïcode 🐘"),
+    ]
+    ended = pod.run(order(*wanted), keys(database))
+    assert ended.result.error is not None
+    assert (ended.result.reason, ended.result.error.version) == (Reason.STATEMENT_FAILED, "3"), ended.text
+    assert "1452" in ended.result.message
+    [(at,)] = database.query("SELECT at FROM lockstep_history WHERE version = '2'")
+    assert str(at) > "2026"
+
+
+def test_a_migration_of_its_own_letters(database: MariaDatabase, pod: Pod) -> None:
+    """What is recorded is written in the ledger's letters, whatever the SQL has set."""
+    named = migration("1", "SET NAMES latin1; CREATE TABLE t (x int)", description="ünïcode 🐘", name="orders-ü")
+    done(pod.run(order(named), keys(database)))
+    assert database.query("SELECT name, description FROM lockstep_history") == [("orders-ü", "ünïcode 🐘")]
+
+
+def test_names_are_compared_letter_by_letter(database: MariaDatabase, pod: Pod) -> None:
+    one = migration(None, "SELECT 1", name="orders-a")
+    other = migration(None, "SELECT 1", name="orders-A")
+    done(pod.run(order(one, other), keys(database)))
+    assert database.query("SELECT count(*) FROM lockstep_repeatable") == [(2,)]
+    assert done(pod.run(order(one, other), keys(database))).result.applied == 0
+
+
+@pytest.mark.parametrize("mode", ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"])
+def test_the_servers_own_mode_does_not_count(mode: str, database: MariaDatabase, pod: Pod) -> None:
+    [(before,)] = database.query("SELECT @@global.sql_mode")
+    database.server.admin(f"SET GLOBAL sql_mode = '{mode}'")
+    try:
+        text = "CREATE TABLE t (x varchar(20)); INSERT INTO t VALUES (\"a;b\"), ('c\\';d')"
+        done(pod.run(order(migration("1", text)), keys(database)))
+    finally:
+        database.server.admin(f"SET GLOBAL sql_mode = '{before}'")
+    assert database.query("SELECT x FROM t ORDER BY x") == [("a;b",), ("c';d",)]
+    assert applied(database) == ["1"]

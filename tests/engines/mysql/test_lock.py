@@ -1,0 +1,171 @@
+"""One run at a time on a line, whatever becomes of the runners: killed, frozen, cut off."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from engines.mysql.words import Pods, applied, done, holding, is_running, keys, tables, wait_until_free
+from lockstep.api.reasons import Reason
+from lockstep.engines.mysql.lock import lock_name
+from lockstep.planning.wire import RepairOrder
+from servers.mariadb import MariaDatabase
+from servers.process import wait_until
+from servers.proxy import Proxy
+from servers.runner import OWNER, Ended, Pod, migration, numbered, order
+
+ONE = migration("1", "CREATE TABLE t (x int)")
+SLOW = migration("2", "INSERT INTO t VALUES (1); SELECT SLEEP(60); INSERT INTO t VALUES (2)")
+QUICK = migration("3", "CREATE TABLE u (x int)")
+
+
+@contextmanager
+def in_the_slow_one(database: MariaDatabase, pod: Pod, **other: object) -> Iterator[None]:
+    """A pod in the middle of a migration."""
+    pod.start(order(ONE, SLOW), keys(database, **other))
+    wait_until(is_running(database, "SELECT SLEEP"), 60, what="the slow statement")
+    yield
+
+
+def end(database: MariaDatabase, line: str = "orders") -> None:
+    """End the session that holds a line: its statement ends too, which a client that died does not bring about."""
+    [(holder,)] = database.query(f"SELECT IS_USED_LOCK('{lock_name(database.name, line)}')")
+    if holder is not None:
+        database.query(f"KILL {holder}")
+
+
+def test_the_second_run_gives_way_and_names_the_holder(database: MariaDatabase, pods: Pods) -> None:
+    first, second = pods("orders-abc-first"), pods("orders-abc-second")
+    with in_the_slow_one(database, first):
+        ended = second.run(order(ONE, QUICK), keys(database))
+        assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD)
+        assert ended.result.holder == "orders-abc-first"
+        assert "orders-abc-first" in ended.result.message
+        # Another line is free to go on, another database too.
+        other = replace(order(migration("1", "CREATE TABLE v (x int)")), line="billing", owner=replace(OWNER, name="b"))
+        assert second.run(other, keys(database)).code == 0
+        elsewhere = database.server.database()
+        assert second.run(order(ONE), keys(elsewhere)).code == 0
+        database.server.drop(elsewhere)
+    end(database)
+
+
+def test_four_lines_make_the_ledger_at_once(database: MariaDatabase, pods: Pods) -> None:
+    ends: list[Ended] = []
+
+    def run(number: int) -> None:
+        wanted = order(migration("1", f"CREATE TABLE t{number} (x int)"), owner=replace(OWNER, name=f"line{number}"))
+        ends.append(pods(f"pod{number}").run(replace(wanted, line=f"line{number}"), keys(database)))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [ended.result.reason for ended in ends] == [Reason.UP_TO_DATE] * 4, [ended.text for ended in ends]
+    assert database.query("SELECT count(*), count(DISTINCT line) FROM lockstep_history") == [(4, 4)]
+    assert sum(len(ended.events("ledger_created")) for ended in ends) == 1
+
+
+def test_many_runs_of_one_line_apply_it_once(database: MariaDatabase, pods: Pods) -> None:
+    wanted = order(*numbered(20))
+    started = [pods(f"pod{number}") for number in range(4)]
+    for each in started:
+        each.start(wanted, keys(database))
+    ends = [each.end() for each in started]
+    assert {ended.result.reason for ended in ends} <= {Reason.UP_TO_DATE, Reason.LOCK_HELD}, [e.text for e in ends]
+    assert sum(ended.result.applied for ended in ends) == 20
+    assert database.query("SELECT count(*) FROM lockstep_history") == [(20,)]
+
+
+def test_killed_inside_of_a_transaction(database: MariaDatabase, pods: Pods) -> None:
+    first = pods("first")
+    with in_the_slow_one(database, first):
+        first.kill()
+    end(database)
+    wait_until_free(database)
+    assert database.query("SELECT * FROM t") == []
+    again = migration("2", "INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")
+    done(pods("second").run(order(ONE, again), keys(database)))
+    assert database.query("SELECT x FROM t ORDER BY x") == [(1,), (2,)]
+
+
+def test_a_holder_that_is_frozen_loses_its_session_and_learns_of_it(database: MariaDatabase, pods: Pods) -> None:
+    """As the server's own time limit does, only at once."""
+    first, second = pods("first"), pods("second")
+    wanted = order(ONE, migration("2", "INSERT INTO t VALUES (1)"), QUICK)
+    done(second.run(order(ONE), keys(database)))
+    with holding(database, "INSERT INTO t VALUES (9)", "SELECT * FROM t FOR UPDATE"):
+        two = migration("2", "UPDATE t SET x = 1; INSERT INTO t VALUES (1)", lock_timeout_ms=60_000)
+        first.start(order(ONE, two, QUICK), keys(database))
+        wait_until(is_running(database, "UPDATE t"), 60, what="the waiting statement")
+        first.signal(signal.SIGSTOP)
+        end(database)
+    wait_until(lambda: not is_running(database, "UPDATE t")(), 20)
+    done(second.run(wanted, keys(database)))
+    first.signal(signal.SIGCONT)
+    ended = first.end()
+    # It comes back, finds that all is done, from another text: what has run does not change.
+    assert ended.result.reason is Reason.CHECKSUM_MISMATCH, ended.text
+    assert len(ended.events("connection_lost")) == 1
+    assert database.query("SELECT x FROM t") == [(1,)]
+    assert applied(database) == ["1", "2", "3"]
+
+
+def test_an_overtaken_run_is_fenced(database: MariaDatabase, pods: Pods) -> None:
+    """The lock alone would have kept the other out: the epoch is the second line of defence."""
+    first = pods("first")
+    done(pods("zero").run(order(ONE), keys(database)))
+    with holding(database, "INSERT INTO t VALUES (9)", "SELECT * FROM t FOR UPDATE"):
+        two = migration("2", "UPDATE t SET x = 1", lock_timeout_ms=60_000)
+        first.start(order(ONE, two), keys(database))
+        wait_until(is_running(database, "UPDATE t"), 60, what="the waiting statement")
+        database.query("UPDATE lockstep_run SET epoch = epoch + 1, holder = 'another'")
+    ended = first.end()
+    assert (ended.code, ended.result.reason) == (10, Reason.FENCED), ended.text
+    assert applied(database) == ["1"]
+
+
+def test_an_overtaken_run_defines_nothing_more(database: MariaDatabase, pods: Pods) -> None:
+    first = pods("first")
+    done(pods("zero").run(order(ONE), keys(database)))
+    with holding(database, "INSERT INTO t VALUES (9)", "SELECT * FROM t FOR UPDATE"):
+        two = migration("2", "UPDATE t SET x = 1; CREATE TABLE never (x int)", lock_timeout_ms=60_000)
+        first.start(order(ONE, two), keys(database))
+        wait_until(is_running(database, "UPDATE t"), 60, what="the waiting statement")
+        database.query("UPDATE lockstep_run SET epoch = epoch + 1, holder = 'another'")
+    ended = first.end()
+    assert ended.result.reason is Reason.FENCED, ended.text
+    assert tables(database) == {"t"}
+
+
+def test_a_connection_that_is_cut_between_migrations(database: MariaDatabase, pods: Pods) -> None:
+    first = pods("first")
+    with Proxy(database.server.port) as proxy:
+        with in_the_slow_one(database, first, port=proxy.port):
+            proxy.cut()
+            end(database)
+            wait_until(lambda: not is_running(database, "SELECT SLEEP")(), 20)
+            proxy.mend()
+        wait_until(is_running(database, "SELECT SLEEP"), 60, what="the slow statement, again")
+        end(database)
+        wait_until(is_running(database, "SELECT SLEEP"), 60, what="the slow statement, once more")
+        first.signal(signal.SIGTERM)
+        ended = first.end()
+    assert ended.result.reason is Reason.INTERRUPTED, ended.text
+    assert len(ended.events("connection_lost")) == 2
+    assert database.query("SELECT * FROM t") == []
+
+
+def test_a_person_ends_the_session_that_holds_the_line(database: MariaDatabase, pods: Pods) -> None:
+    first, second = pods("first"), pods("second")
+    with in_the_slow_one(database, first):
+        first.kill()
+        refused = second.run(
+            order(ONE, QUICK, repair=RepairOrder("a", "EndSession", confirm="another")), keys(database)
+        )
+        assert (refused.code, refused.result.reason) == (20, Reason.REPAIR_REFUSED), refused.text
+        assert refused.result.holder == "first"
+        done(second.run(order(ONE, QUICK, repair=RepairOrder("b", "EndSession", confirm="first")), keys(database)))
+    assert applied(database) == ["1", "3"]
