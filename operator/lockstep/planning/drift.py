@@ -25,6 +25,7 @@ _IN_SCHEMAS: Final = (
     *_OWNERS[1:],
     "aggregate",
     "collation",
+    "event",
     "function",
     "operator",
     "operator class",
