@@ -5,6 +5,7 @@ temporary tables) ends with it: the record is written with everything reset, and
 What cannot be done in one transaction is journaled: see journal.py.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -204,10 +205,11 @@ class Applier:
         self._channel.on_notice = hear
         # A look at who blocks is only possible while it blocks.
         tick = min(1.0, lock_timeout / 2000) if lock_timeout else 1.0
+        began = time.monotonic()
         replies = self._channel.run(group, tick=tick, on_tick=self._blockers.look)
-        for number, (command, reply) in enumerate(zip(group, replies, strict=True), start=done + 1):
-            if not command.keep:
-                account.ran(number, reply)
+        found = [(n, r) for n, (c, r) in enumerate(zip(group, replies, strict=True), start=done + 1) if not c.keep]
+        prompt = any(command.prompt or command.data is not None for command in group)
+        account.ran(found, None if prompt else time.monotonic() - began)
         return replies
 
     def _explain(self, failure: Failure, statement_timeout: int) -> Exception:

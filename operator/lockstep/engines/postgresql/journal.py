@@ -200,7 +200,7 @@ class JournaledStep:
             raise self._stopped() from None
         self._session.took(replies[2:at])
         self._session.looked(replies[at + 2])
-        self.account.ran(part.number, replies[at], always=True)
+        self.account.ran([(part.number, replies[at])], always=True)
         return self._recorded(replies) if is_last else None
 
     def _alone(self, part: Statement, subject: Subject) -> None:
@@ -225,7 +225,7 @@ class JournaledStep:
             if facts is not None and self._has_taken_effect(facts, part, "the run had to stop"):
                 return
             raise stopped from None
-        self.account.ran(part.number, reply, always=True)
+        self.account.ran([(part.number, reply)], always=True)
         if not self._settler.is_there(facts):
             self._has_taken_effect(facts, part, "")
             raise RunError(

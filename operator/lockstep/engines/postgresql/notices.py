@@ -1,5 +1,6 @@
 """What a migration's statements say and do, for the log: a few lines, whatever they are."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from lockstep.engines.base import Log
@@ -34,19 +35,27 @@ class Account:
                 "notice", version=self._version, statement=number, severity=notice.severity.lower(), message=message
             )
 
-    def ran(self, number: int, reply: Reply, *, always: bool = False) -> None:
-        """Count a statement's rows, and log it if it took long or is to be logged anyway."""
-        self.rows += reply.count
-        if always or reply.seconds > SLOW_SECONDS:
-            self._log(
-                "statement",
-                version=self._version,
-                statement=number,
-                of=self._statements,
-                tag=reply.tag,
-                rows=reply.count,
-                ms=int(reply.seconds * 1000),
-            )
+    def ran(self, found: Sequence[tuple[int, Reply]], together: float | None = None, *, always: bool = False) -> None:
+        """Count what statements have touched, and log those that took long.
+
+        Args:
+            found: the statements' numbers, from 1, and their answers.
+            together: the seconds that all of them took, where they were not answered one by one.
+            always: log them whatever they took.
+        """
+        self.rows += sum(reply.count for _, reply in found)
+        if together is not None and len(found) > 1:
+            if together > SLOW_SECONDS:
+                first, last = found[0][0], found[-1][0]
+                self._say("statements", statement=first, last=last, ms=int(together * 1000))
+            return
+        for number, reply in found:
+            seconds = reply.seconds if together is None else together
+            if always or seconds > SLOW_SECONDS:
+                self._say("statement", statement=number, tag=reply.tag, rows=reply.count, ms=int(seconds * 1000))
+
+    def _say(self, event: str, **fields: object) -> None:
+        self._log(event, version=self._version, of=self._statements, **fields)
 
     def close(self) -> None:
         """Say how much was left out."""
