@@ -1,7 +1,7 @@
 """What to run next: the plan of a line, a pure function of its ledger, its set, its target and its policy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.adoption import Adopted
@@ -53,7 +53,8 @@ def make_plan(line: str, history: History, candidates: Sequence[Candidate], inte
     start = current(applied)
     end = max([start, *versioned]) if intent.target is None else intent.target
 
-    for check in (_mismatch(applied, versioned), _in_doubt(history), _absent(line, end, applied, versioned)):
+    half = _named(history.partial, versioned)
+    for check in (_mismatch(applied, versioned), _in_doubt(half), _absent(line, end, applied, versioned)):
         if check is not None:
             return check
     downs: tuple[Step, ...] = ()
@@ -71,10 +72,11 @@ def make_plan(line: str, history: History, candidates: Sequence[Candidate], inte
     final = {each.version for each in left} | {version for step in ups if (version := step.candidate.version)}
     around = plan_repeatables(history, repeatables, gone, final)
     steps = (*recorded, *around.before, *downs, *ups, *around.after)
+    steps = (*steps, *_repeated_by_half(half, repeatables, steps))
     untouched = [r for r in history.repeated if r.name not in {step.candidate.name for step in steps}]
     corrections = _corrections(left, versioned, untouched, repeatables)
     plan = Plan(line, current(history.applied), end, steps, corrections)
-    return _left_by_half(history, plan) or plan
+    return _left_by_half(half, plan) or plan
 
 
 def _as_applied(step: Step) -> Applied:
@@ -141,8 +143,23 @@ def _half(half: Partial) -> str:
     return half.name if half.version is None else f"version {half.version} ({half.name})"
 
 
-def _in_doubt(history: History) -> Refusal | None:
-    half = history.partial
+def _named(half: Partial | None, versioned: Mapping[Version, Candidate]) -> Partial | None:
+    """Return what ran by half under the name of its Migration, where there is one."""
+    found = versioned.get(half.version) if half is not None and half.version is not None else None
+    return half if half is None or found is None else replace(half, name=found.name)
+
+
+def _repeated_by_half(
+    half: Partial | None, repeatables: Mapping[str, Candidate], steps: Sequence[Step]
+) -> tuple[Step, ...]:
+    """Return the repeatable migration that ran by half: it is run also where its text is the one that ran before."""
+    if half is None or half.version is not None or half.name not in repeatables:
+        return ()
+    planned = any(step.candidate.version is None and step.candidate.name == half.name for step in steps)
+    return () if planned else (Step(Direction.REPEAT, repeatables[half.name]),)
+
+
+def _in_doubt(half: Partial | None) -> Refusal | None:
     if half is None or half.state != "unknown":
         return None
     return Refusal(
@@ -154,15 +171,22 @@ def _in_doubt(history: History) -> Refusal | None:
     )
 
 
-def _left_by_half(history: History, plan: Plan) -> Refusal | None:
+def _left_by_half(half: Partial | None, plan: Plan) -> Refusal | None:
     """Return why a plan cannot run that would leave a migration as it is, done by half."""
-    half = history.partial
     if half is None:
         return None
     for step in plan.steps:
-        same = step.candidate.version == half.version and (half.version is not None or step.candidate.name == half.name)
-        if same and step.direction.value == half.direction:
+        if step.candidate.version != half.version:
+            continue
+        # A repeatable migration is whole again once it was run or dropped, whichever was begun.
+        if step.candidate.name == half.name if half.version is None else step.direction.value == half.direction:
             return None
+    if half.version is None:
+        return Refusal(
+            Reason.PARTIAL,
+            f"{half.name} ran by half (statement {half.statement} did not end well) and its Migration is not there: "
+            "create it again, so that it is run whole",
+        )
     return Refusal(
         Reason.PARTIAL,
         f"{_half(half)} ran by half ({half.direction}, statement {half.statement} did not end well) and the way to "

@@ -75,7 +75,7 @@ class Applier:
             ConnectionLostError: if it is not known whether it is there.
         """
         rows = self._journal_rows(action)
-        if script.journaled or rows:
+        if script.journaled or self._is_by_half(action):
             return self._apply_journaled(action, script, rows, waiting)
         account = Account(self._log, action.migration.version, script.statements)
         try:
@@ -87,6 +87,10 @@ class Applier:
             account.close()
         self.rows = account.rows
         return recorded
+
+    def _is_by_half(self, action: Action) -> bool:
+        """Tell whether the journal has anything of a migration, whichever way it led."""
+        return any(key == journal_key(action) for key, _ in self._journal or ())
 
     def _journal_rows(self, action: Action) -> Sequence[JournalRow]:
         """Return what the journal has of a step, asked once: under the lock nobody else writes there."""
