@@ -326,6 +326,8 @@ def test_the_texts_of_data_are_not_restored(line: Line) -> None:
 
 def test_views_go_in_the_reverse_of_how_they_came_and_come_back_as_they_came(line: Line) -> None:
     base, top = view("z", "1", edition="1"), view("a", "1", edition="1")
+    # Not in the order of names, and not in that of their first runs.
+    line.to("1", ONE, view("a", "1", edition="0"))
     line.to("1", ONE, base)
     line.to("1", ONE, base, top)
     line.to("2", ONE, TWO, view("z", "1", edition="2"), view("a", "1", edition="2"))
@@ -337,6 +339,17 @@ def test_views_go_in_the_reverse_of_how_they_came_and_come_back_as_they_came(lin
         f"repeat {base.up_checksum}",
         f"repeat {top.up_checksum}",
     ]
+
+
+def test_a_version_that_was_run_again_after_a_view_keeps_nothing_from_coming_back(line: Line) -> None:
+    early, late = view("v", edition="1"), view("v", edition="2")
+    line.to("1", ONE, early)
+    line.to("2", ONE, TWO, late)
+    line.ledger.unmark(ONE)
+    line.database.things.discard("1")
+    line.to("2", ONE, TWO, late, allow_out_of_order=True)
+    # Pruned, it comes back from the ledger, and in the very plan that takes it away.
+    assert line.to("1", ONE) == [f"down {late.up_checksum}", "down 2", f"repeat {early.up_checksum}"]
 
 
 @pytest.mark.parametrize("died", [0, 1, 2, 3])
