@@ -106,6 +106,12 @@ def test_a_rewound_ledger_is_a_persons_to_judge(place: Place, pod: Pod) -> None:
     marked = replace(wanted, repair=accepted, target="1")
     ended = pod.run(marked, place.secret)
     assert (ended.code, ended.result.version, ended.result.repaired) == (0, "0001", "t"), ended.text
+    # The result was lost, and the status still knows what it knew before.
+    ended = pod.run(marked, place.secret)
+    assert (ended.code, ended.result.applied, ended.result.repaired) == (0, 0, "t"), ended.text
+    # It was said of that ledger, and stands for no other.
+    again = replace(marked, repair=RepairOrder("t2", "AcceptLedger", confirm=f"{mark.uuid}/1"))
+    assert pod.run(again, place.secret).result.reason is Reason.LEDGER_BEHIND
 
 
 def test_another_or_no_ledger_is_a_persons_to_judge(place: Place, pod: Pod) -> None:
