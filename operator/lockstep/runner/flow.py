@@ -19,10 +19,8 @@ from lockstep.engines.base import (
 )
 from lockstep.engines.control import Control
 from lockstep.planning.checksum import ABSENT
-from lockstep.planning.drift import Drift
 from lockstep.planning.plan import Direction, History, Plan
 from lockstep.planning.result import (
-    DriftSummary,
     ErrorDetail,
     LedgerMark,
     Progress,
@@ -33,6 +31,7 @@ from lockstep.planning.version import BASE, Version
 from lockstep.planning.wire import Mode
 from lockstep.runner import repairs
 from lockstep.runner.actions import recorded_only, to_actions
+from lockstep.runner.drifting import DriftReport
 from lockstep.runner.judge import needs_approval, plan_of, summary_of
 from lockstep.runner.report import Report
 
@@ -43,10 +42,6 @@ LOCK_SECONDS_AFTER_LOSS: Final = 40.0
 SESSIONS: Final = 5
 """How many sessions one run may use up."""
 RECONNECT_SECONDS: Final = 1.0
-DRIFT_NAMED: Final = 1_000
-"""Objects that the log names."""
-SETTLE_SECONDS: Final = 10.0
-"""How long a run that must stop may still take to say what it has changed: a third of the pod's grace period."""
 
 
 @dataclass
@@ -66,7 +61,6 @@ class State:
     """Steps that this run took."""
     recent: tuple[StepDone, ...] = ()
     """Steps of earlier runs, where the status knows none."""
-    drift: DriftSummary | None = None
     repaired: str | None = None
 
     @property
@@ -85,6 +79,7 @@ class Run:
         self._control = control
         self._report = report
         self._state = State()
+        self._drift = DriftReport(self._order.drift, control, report)
 
     def run(self) -> Result:
         """Do it; every end is a result."""
@@ -140,11 +135,11 @@ class Run:
                 # What is true has changed.
                 ledger = session.read()
                 self._note(ledger)
-            self._look_for_drift(session)
+            self._drift.look(session)
             plan = self._plan(session, ledger)
             if needs_approval(plan, self._order.policy):
-                return self._unapproved(plan)
-            self._check_drift(plan)
+                return self._unapproved(session, plan)
+            self._drift.require_none(plan)
             return self._carry_out(session, plan)
         finally:
             session.close()
@@ -166,7 +161,7 @@ class Run:
         state = self._state
         state.applied = {each.version for each in ledger.history.applied}
         state.mark = ledger.mark
-        if not state.steps:
+        if ledger.recent and not state.steps:
             state.recent = ledger.recent
         if ledger.repaired and self._order.repair is not None:
             state.repaired = self._order.repair.token
@@ -177,7 +172,7 @@ class Run:
         if order is None or ledger.repaired:
             return False
         if order.action == "AcceptDrift":
-            self._accept_drift(session, order.confirm)
+            self._drift.accept(session, order.confirm)
         action = repairs.subject(order, ledger.history, self._order)
         recorded = session.repair(order, action)
         self._state.mark = recorded.mark
@@ -202,20 +197,24 @@ class Run:
     def _preview(self, session: Session, ledger: LedgerState) -> Result:
         """Say what a run would do, with the SQL of every step in the log."""
         plan = self._plan(session, ledger)
-        actions = to_actions(plan.steps, self._order, session)
-        for number, action in enumerate(actions, start=1):
-            script = self._engine.script(action)
-            self._report.log("step", number=number, step=action.step.label, statements=script.statements)
-            # What Data and Seed hold may be anybody's data: their texts are read on the Migrations.
-            text = action.text if action.migration.kind == "Schema" else f"(the text of a {action.migration.kind} step)"
-            self._report.log("sql", number=number, sql=text)
-        self._look_for_drift(session)
+        self._show(session, plan)
+        self._drift.look(session)
         result = self._result(
             Reason.PLANNED, f"{len(plan.steps)} step(s) {plan.direction.lower()} from {plan.start} to {plan.end}"
         )
         return replace(result, plan=summary_of(plan))
 
-    def _unapproved(self, plan: Plan) -> Result:
+    def _show(self, session: Session, plan: Plan) -> None:
+        """Write the SQL of every step into the log, to be read before it is approved."""
+        for number, action in enumerate(to_actions(plan.steps, self._order, session), start=1):
+            script = self._engine.script(action)
+            self._report.log("step", number=number, step=action.step.label, statements=script.statements)
+            # What Data and Seed hold may be anybody's data: their texts are read on the Migrations.
+            text = action.text if action.migration.kind == "Schema" else f"(the text of a {action.migration.kind} step)"
+            self._report.log("sql", number=number, sql=text)
+
+    def _unapproved(self, session: Session, plan: Plan) -> Result:
+        self._show(session, plan)
         summary = summary_of(plan)
         message = (
             f"{summary.count} step(s) {plan.direction.lower()} from {plan.start} to {plan.end} wait for approval: "
@@ -224,55 +223,9 @@ class Run:
         return replace(self._failed(RunError(Reason.APPROVAL_REQUIRED, message)), plan=summary)
 
     def _check(self, session: Session) -> Result:
-        self._look_for_drift(session)
-        said = self._state.drift
+        self._drift.look(session)
+        said = self._drift.summary
         return self._result(Reason.CHECKED, said.message if said is not None else "spec.drift is Ignore")
-
-    def _look_for_drift(self, session: Session) -> None:
-        """Look for changes made by hand."""
-        found = session.drift()
-        if self._order.drift.policy == "Ignore":
-            return
-        drift = found.drift
-        self._name_drift(found.drift)
-        if found.inconclusive:
-            self._state.drift = DriftSummary(None, found.inconclusive)
-        elif not drift:
-            self._state.drift = DriftSummary(False, "the schema is as Lockstep left it")
-        else:
-            self._state.drift = DriftSummary(True, f"changed by hand: {drift.describe()}", found.hash)
-
-    def _name_drift(self, drift: Drift) -> None:
-        named = [("added", n) for n in drift.added] + [("changed", n) for n in drift.changed]
-        named += [("removed", n) for n in drift.removed]
-        for what, name in named[:DRIFT_NAMED]:
-            self._report.log("drift", level="warning", what=what, object=name)
-        if len(named) > DRIFT_NAMED:
-            self._report.log("drift_more", level="warning", objects=len(named) - DRIFT_NAMED)
-
-    def _check_drift(self, plan: Plan) -> None:
-        """See that nothing is built on what was changed by hand, where the policy forbids it.
-
-        Raises:
-            RunError: Drifted.
-        """
-        said = self._state.drift
-        if plan.steps and self._order.drift.policy == "Block" and said is not None and said.drifted:
-            raise RunError(
-                Reason.DRIFTED,
-                f"{said.message}; spec.drift is Block: undo it, or accept it with spec.repair: AcceptDrift and "
-                f"confirm: {said.hash}",
-            )
-
-    def _accept_drift(self, session: Session, confirm: str | None) -> None:
-        found = session.drift()
-        if found.hash is not None and found.hash != confirm:
-            raise RunError(
-                Reason.REPAIR_REFUSED,
-                f"the drift is {found.hash} now ({found.drift.describe()}), not {confirm}: look at it, then confirm it "
-                "with a new token",
-            )
-        session.accept_drift()
 
     def _carry_out(self, session: Session, plan: Plan) -> Result:
         only, rest = recorded_only(plan)
@@ -288,22 +241,13 @@ class Run:
                     raise RunError(stop, why)
                 self._one(session, action, script)
         finally:
-            self._settle_drift(session)
+            # A lost session leaves it open: the next run takes it in.
+            if self._state.touched and self._state.doing is None:
+                self._drift.settle(session)
         self._progress("Running")
         taken = len(self._state.steps)
         at = f"line {self._order.line!r} is at version {self._state.version}"
         return self._result(Reason.UP_TO_DATE, f"{taken} step(s) applied; {at}" if taken else at)
-
-    def _settle_drift(self, session: Session) -> None:
-        """Take what this run has changed for what shall be, however the run ends; a lost session leaves it open."""
-        if not self._state.touched or self._state.doing is not None:
-            return
-        try:
-            with self._control.grace(SETTLE_SECONDS):
-                session.settle_drift()
-        except RunError as error:
-            # What ran is recorded; the next run takes in what this one could not.
-            self._report.log("drift_unsettled", level="warning", message=error.message)
 
     def _record(self, session: Session, actions: Sequence[Action]) -> None:
         """Record what is not run, in one commit."""
@@ -372,7 +316,7 @@ class Run:
             holder=holder or (self._pod if state.entered else None),
             error=error,
             ledger=state.mark,
-            drift=state.drift,
+            drift=self._drift.summary,
             repaired=state.repaired,
             steps=(*state.recent, *state.steps),
         )

@@ -314,7 +314,8 @@ class Ledger:
             )
         sequence, last_hash = (int(tail.rows[0][0] or 0), tail.rows[0][1] or "") if tail.rows else (0, GENESIS)
         mark = LedgerMark(meta.rows[0][0] or "", sequence, last_hash)
-        check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None)
+        done = repaired.rows == (("t",),)
+        check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None, repaired=done)
         mine, anybodys = begun.rows[0]
         fresh = mine != "t"
         if fresh and not self.adopts and anybodys != "t":
@@ -333,7 +334,7 @@ class Ledger:
             occupied=occupied,
         )
         recent = () if order.known_sequence else self._channel.query(self._on(ledger_sql.RECENT), order.line)
-        return LedgerState(mark, history, rows.recent(recent), repaired.rows == (("t",),))
+        return LedgerState(mark, history, rows.recent(recent), done)
 
     def last_run(self) -> LastRun | None:
         """Return which run entered the line last."""
@@ -370,15 +371,21 @@ def _foreign(line: str, owned: Reply) -> RunError:
     )
 
 
-def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None) -> None:
+def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None, *, repaired: bool = False) -> None:
     """See that the ledger still has all that the status has seen of it. Pure.
+
+    Args:
+        order: what the status knows, and what a person accepts.
+        mark: what the ledger is.
+        hash_at_known: the hash of its entry with the number that the status knows.
+        repaired: whether the order's repair is in the ledger already, and only its result was lost.
 
     Raises:
         RunError: LedgerBehind, for a person to decide: what ran may be gone, and may not.
     """
     what = None
     repair = order.repair
-    if repair is not None and repair.action == "AcceptLedger" and repair.confirm == ledger_words(mark):
+    if repair is not None and repair.action == "AcceptLedger" and (repaired or repair.confirm == ledger_words(mark)):
         return
     if order.known_ledger is not None and order.known_ledger != mark.uuid:
         what = f"this is ledger {mark.uuid}, the status has seen {order.known_ledger}: it is another database"
