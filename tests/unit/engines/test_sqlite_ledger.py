@@ -16,16 +16,17 @@ from lockstep.engines.portable import entries, rows, store, tables
 from lockstep.engines.portable import ledger as ledgers
 from lockstep.engines.portable.entries import Claim, Past
 from lockstep.engines.portable.ledger import Ledger
+from lockstep.engines.portable.objects import Catalog, DriftWatch
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.store import open_once
 from lockstep.engines.postgresql import records as postgresql
 from lockstep.engines.postgresql.ledger import Claim as PostgresqlClaim
-from lockstep.engines.sqlite.catalog import Around, objects, plain
+from lockstep.engines.sqlite.catalog import OPTIONS, Around, objects, plain
 from lockstep.engines.sqlite.connect import SqliteStore
 from lockstep.planning.plan import Candidate, Direction, Step, Undone
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.version import Version
-from lockstep.planning.wire import Order, OrderedMigration
+from lockstep.planning.wire import Order, OrderedMigration, RepairOrder
 from servers.runner import OWNER, migration, order
 
 WHO = Identity("pod", "job", 1, OWNER)
@@ -283,6 +284,36 @@ def test_a_virtual_table_of_an_unknown_module_is_no_obstacle(place: SqliteStore)
         place.ask("SELECT * FROM vectors")
     assert "table main.vectors" in objects(place)
     assert "vectors" in Around(place).others()
+
+
+def test_a_version_that_is_marked_again_keeps_its_place(place: SqliteStore) -> None:
+    two = migration("2", "CREATE TABLE u (x int)")
+    record(place, action(ONE), action(two))
+    recorder, _ = entered(place, order(baseline="0"))
+    recorder.repair(RepairOrder("t", "MarkApplied", "1"), ONE)
+    assert [(each.version.text, each.sequence) for each in read(place).history.applied] == [("1", 1), ("2", 2)]
+
+
+def test_drift_that_changed_meanwhile_is_not_accepted(place: SqliteStore) -> None:
+    record(place, action(ONE))
+    place.say("UPDATE lockstep_run SET dirty = 0")
+    wanted = order(baseline="0")
+    look = Catalog(lambda: objects(place), 3, OPTIONS, lambda _: False)
+
+    def watch() -> DriftWatch:
+        return DriftWatch(place, Ledger(place, wanted, Around(place), silent), look, wanted, silent)
+
+    assert not watch().look().drift
+    place.say("CREATE TABLE seen (x int)")
+    mine = watch()
+    assert mine.look().drift.added
+    place.say("CREATE TABLE unseen (x int)")
+    with pytest.raises(RunError) as caught:
+        mine.accept()
+    assert caught.value.reason is Reason.REPAIR_REFUSED
+    place.say("DROP TABLE unseen")
+    mine.accept()
+    assert not watch().look().drift
 
 
 def test_definitions_are_compared_without_their_blanks() -> None:

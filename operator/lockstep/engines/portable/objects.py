@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from lockstep.engines.base import DriftFinding, Log
+from lockstep.api.reasons import Reason
+from lockstep.engines.base import DriftFinding, Log, RunError
 from lockstep.engines.portable.ledger import Ledger
 from lockstep.engines.portable.store import Store
 from lockstep.planning import drift
@@ -42,6 +43,8 @@ class DriftWatch:
         self._order = order
         self._log = log
         self._before: Objects | None = None
+        self._seen: str | None = None
+        """Hash of the drift that `look` has found."""
 
     def look(self) -> DriftFinding:
         """Return what was changed by hand; what could not be compared is taken for what shall be, if this is a run."""
@@ -50,11 +53,16 @@ class DriftWatch:
             return DriftFinding(inconclusive="there is no ledger yet")
         if order.drift.policy == "Ignore" and not self._is_watched():
             return DriftFinding(inconclusive="spec.drift is Ignore")
-        with self._store.transaction() if writes else self._store.reading():
+        with self._store.reading():
             expected, found = self._expected(), self._catalog.read()
-            judgement = self._judge(expected, found)
-            if writes and judgement.change is not None:
-                self._write(judgement.change)
+        judgement = self._judge(expected, found)
+        if writes and judgement.change is not None:
+            # Once more, with nobody else writing in between.
+            with self._store.transaction():
+                expected, found = self._expected(), self._catalog.read()
+                judgement = self._judge(expected, found)
+                if judgement.change is not None:
+                    self._write(judgement.change)
         self._before = found
         return self._finding(judgement, expected, found)
 
@@ -72,16 +80,25 @@ class DriftWatch:
                 self._log("drift_unattributed", level="warning", lines=lines, drift=judgement.drift.describe())
                 return DriftFinding()
         made = judgement.drift
-        return DriftFinding(made, hash=made.hash(found) if made else None)
+        self._seen = made.hash(found) if made else None
+        return DriftFinding(made, hash=self._seen)
 
     def accept(self) -> None:
-        """Take what differs now for what shall be."""
+        """Take the drift that `look` has found for what shall be; that very drift and nothing that came after.
+
+        Raises:
+            RunError: RepairRefused, if it has changed meanwhile.
+        """
+        if self._seen is None:
+            return
         with self._store.transaction():
             expected, found = self._expected(), self._catalog.read()
-            made = self._judge(expected, found).drift
-            change = drift.accept(made, found, made.hash(found)) if made else None
-            if change is not None:
-                self._write(change)
+            change = drift.accept(self._judge(expected, found).drift, found, self._seen)
+            if change is None:
+                raise RunError(
+                    Reason.REPAIR_REFUSED, "somebody has changed the schema once more just now: look at the drift again"
+                )
+            self._write(change)
 
     def settle(self) -> None:
         """Take what this run has changed for what shall be."""

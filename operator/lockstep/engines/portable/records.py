@@ -124,8 +124,9 @@ class Recorder:
             match repair.action:
                 case "MarkApplied":
                     self.journal.forget(key)
-                    self._unapply(entry)
-                    self._apply(migration, entry)
+                    # Where the ledger has it, its place in the order of application stays.
+                    if not self._has(entry):
+                        self._apply(migration, entry)
                 case "MarkNotApplied":
                     self.journal.forget(key)
                     self._unapply(entry)
@@ -179,6 +180,11 @@ class Recorder:
             "sequence": entry.mark.sequence,
         }
         self._store.run(self._insert_applied, row)
+
+    def _has(self, entry: Entry) -> bool:
+        a = self._tables.applied.c
+        asked = select(a.sequence).where(a.line == self._claim.line, a.canonical == entry.canonical)
+        return bool(self._store.rows(asked))
 
     def _unapply(self, entry: Entry) -> bool:
         """Take a version out of what is applied; tell whether it was there."""
