@@ -122,6 +122,17 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """One entry of the history: a step that was taken."""
+
+    direction: str
+    name: str
+    version: Version | None
+    up_checksum: str
+    down_checksum: str = ABSENT
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What the ledger says of one line: all that a plan needs to know of the database."""
 
@@ -133,6 +144,8 @@ class History:
     """Every version that was ever undone, once for each time."""
     dependents: tuple[Dependent, ...] = ()
     partial: Partial | None = None
+    trail: tuple[Taken, ...] = ()
+    """The last entries, oldest first; read only where plans must be approved."""
     fresh: bool = False
     """Whether the line has no history at all."""
     occupied: bool = False

@@ -137,8 +137,8 @@ class Run:
                 self._note(ledger)
             self._drift.look(session)
             plan = self._plan(session, ledger)
-            if needs_approval(plan, self._order.policy):
-                return self._unapproved(session, plan)
+            if needs_approval(plan, ledger.history, self._order.policy):
+                return self._unapproved(session, ledger, plan)
             self._drift.require_none(plan)
             return self._carry_out(session, plan)
         finally:
@@ -202,7 +202,7 @@ class Run:
         result = self._result(
             Reason.PLANNED, f"{len(plan.steps)} step(s) {plan.direction.lower()} from {plan.start} to {plan.end}"
         )
-        return replace(result, plan=summary_of(plan))
+        return replace(result, plan=summary_of(plan, ledger.history, self._order.policy))
 
     def _show(self, session: Session, plan: Plan) -> None:
         """Write the SQL of every step into the log, to be read before it is approved."""
@@ -213,9 +213,9 @@ class Run:
             text = action.text if action.migration.kind == "Schema" else f"(the text of a {action.migration.kind} step)"
             self._report.log("sql", number=number, sql=text)
 
-    def _unapproved(self, session: Session, plan: Plan) -> Result:
+    def _unapproved(self, session: Session, ledger: LedgerState, plan: Plan) -> Result:
         self._show(session, plan)
-        summary = summary_of(plan)
+        summary = summary_of(plan, ledger.history, self._order.policy)
         message = (
             f"{summary.count} step(s) {plan.direction.lower()} from {plan.start} to {plan.end} wait for approval: "
             f"{summary.hash} is not in spec.approvedPlans"

@@ -5,6 +5,7 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError, Session
 from lockstep.planning.adoption import Adopted, adopt
+from lockstep.planning.consent import approved_by
 from lockstep.planning.plan import Candidate, History, Plan, Refusal
 from lockstep.planning.planner import Intent, make_plan
 from lockstep.planning.result import ErrorDetail, PlanSummary
@@ -66,16 +67,17 @@ def _refused(refusal: Refusal) -> RunError:
     return RunError(refusal.reason, refusal.message, error=ErrorDetail(version) if version else None)
 
 
-def needs_approval(plan: Plan, policy: Policy) -> bool:
+def needs_approval(plan: Plan, history: History, policy: Policy) -> bool:
     """Tell whether a plan waits for a person. Pure."""
     asked = policy.rollback == "Approve" if plan.direction == "Down" else policy.approval == "Manual"
-    return asked and bool(plan.steps) and plan.hash not in policy.approved_plans
+    return asked and bool(plan.steps) and approved_by(plan, history, policy.approved_plans) is None
 
 
-def summary_of(plan: Plan) -> PlanSummary:
-    """Return a plan for people. Pure."""
+def summary_of(plan: Plan, history: History, policy: Policy) -> PlanSummary:
+    """Return a plan for people, under the hash that approves it, if it is approved. Pure."""
     steps = tuple(step.label for step in plan.steps[:STEPS_SHOWN])
-    return PlanSummary(plan.hash, plan.direction, len(plan.steps), steps)
+    name = approved_by(plan, history, policy.approved_plans) or plan.hash
+    return PlanSummary(name, plan.direction, len(plan.steps), steps)
 
 
 def behind(name: str) -> RunError:

@@ -323,6 +323,7 @@ class Ledger:
             self._check_empty()
         occupied = fresh and order.baseline is not None and bool(self.foreign_objects())
         rows_applied = rows.applied(applied)
+        consents = bool(order.policy.approved_plans)
         history = History(
             applied=rows_applied,
             repeated=rows.repeated(repeated),
@@ -330,6 +331,7 @@ class Ledger:
             undone=rows.undone(undone),
             dependents=rows.dependents(dependents),
             partial=rows.partial(journal, rows_applied),
+            trail=rows.trail(self._channel.query(self._on(ledger_sql.TRAIL), order.line) if consents else ()),
             fresh=fresh,
             occupied=occupied,
         )

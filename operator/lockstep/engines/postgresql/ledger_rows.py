@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.engines.postgresql.channel import Reply, Row
-from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated, Undone
+from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated, Taken, Undone
 from lockstep.planning.result import StepDone
 from lockstep.planning.version import InvalidVersionError, Version
 
@@ -81,6 +81,14 @@ def partial(reply: Reply, done: Sequence[Applied]) -> Partial | None:
     version = _version(step)
     name = next((each.name for each in done if each.version == version), step)
     return Partial(name, version, direction, statement, state, note)
+
+
+def trail(found: Sequence[Row]) -> tuple[Taken, ...]:
+    """Read the last steps that were taken, oldest first."""
+    return tuple(
+        Taken(direction or "", name or "", None if version is None else _version(version), up or "", down or "-")
+        for direction, name, version, up, down in reversed(found)
+    )
 
 
 def recent(rows: Sequence[Row]) -> tuple[StepDone, ...]:

@@ -197,6 +197,12 @@ SELECT EXISTS (SELECT FROM @.history AS h WHERE h.line = $1::pg_catalog.text
        EXISTS (SELECT FROM @.history AS h WHERE h.direction <> 'repair' OR h.canonical IS NOT NULL)
 """
 
+# Newest first: what of an approved plan has been done already.
+TRAIL: Final = """
+SELECT h.direction, h.name, h.version, h.up_checksum, COALESCE(h.down_checksum, '-')
+FROM @.history AS h WHERE h.line = $1::pg_catalog.text ORDER BY h.sequence DESC LIMIT 200
+"""
+
 REPAIRED: Final = """
 SELECT EXISTS (SELECT FROM @.history AS h
                WHERE h.line = $1::pg_catalog.text AND h.repair = $2::pg_catalog.text)
