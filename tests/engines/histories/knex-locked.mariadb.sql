@@ -12,5 +12,5 @@ CREATE TABLE `knex_migrations` (
   `migration_time` timestamp NULL DEFAULT NULL,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB AUTO_INCREMENT=3 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci;
-INSERT INTO `knex_migrations` VALUES (1,'20260101120000_create_users.js',1,'2026-11-24 13:31:30');
-INSERT INTO `knex_migrations` VALUES (2,'20260102120000_add_name.js',1,'2026-11-24 13:31:30');
+INSERT INTO `knex_migrations` VALUES (1,'20260101120000_create_users.js',1,'2026-11-24 14:30:12');
+INSERT INTO `knex_migrations` VALUES (2,'20260102120000_add_name.js',1,'2026-11-24 14:30:12');

@@ -27,8 +27,8 @@ CREATE SEQUENCE public.knex_migrations_lock_index_seq
 ALTER SEQUENCE public.knex_migrations_lock_index_seq OWNED BY public.knex_migrations_lock.index;
 ALTER TABLE ONLY public.knex_migrations ALTER COLUMN id SET DEFAULT nextval('public.knex_migrations_id_seq'::regclass);
 ALTER TABLE ONLY public.knex_migrations_lock ALTER COLUMN index SET DEFAULT nextval('public.knex_migrations_lock_index_seq'::regclass);
-INSERT INTO public.knex_migrations VALUES (1, '20260101120000_create_users.js', 1, '2026-11-24 13:31:28.624+00');
-INSERT INTO public.knex_migrations VALUES (2, '20260102120000_add_name.js', 1, '2026-11-24 13:31:28.626+00');
+INSERT INTO public.knex_migrations VALUES (1, '20260101120000_create_users.js', 1, '2026-11-24 14:29:58.55+00');
+INSERT INTO public.knex_migrations VALUES (2, '20260102120000_add_name.js', 1, '2026-11-24 14:29:58.567+00');
 INSERT INTO public.knex_migrations_lock VALUES (1, 0);
 SELECT pg_catalog.setval('public.knex_migrations_id_seq', 2, true);
 SELECT pg_catalog.setval('public.knex_migrations_lock_index_seq', 1, true);

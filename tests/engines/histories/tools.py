@@ -4,6 +4,7 @@ They come from the package registries as each one's own client is configured: Ma
 is Debian's (ruby-activerecord, ruby-pg, ruby-mysql2, ruby-sqlite3). EF Core cannot be had in this way.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -52,8 +53,9 @@ def install() -> None:
     if not has("knex"):
         node = HOME / "npm"
         node.mkdir(exist_ok=True)
-        _run(["npm", "init", "-y"], node)
-        _run(["npm", "install", "--no-audit", "--no-fund", *_NPM], node)
+        # Its driver for SQLite is compiled, which newer npms only do for packages that are named.
+        (node / "package.json").write_text(json.dumps({"private": True, "allowScripts": {"better-sqlite3": True}}))
+        _run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *_NPM], node)
         _run(["npm", "rebuild", "better-sqlite3"], node)
 
 
@@ -62,7 +64,9 @@ def has(name: str) -> bool:
     match name:
         case "jars":
             return shutil.which("java") is not None and any((HOME / "jars").glob("liquibase-core-*.jar"))
-        case "knex" | "dbmate":
+        case "knex":
+            return any((HOME / "npm" / "node_modules" / "better-sqlite3" / "build" / "Release").glob("*.node"))
+        case "dbmate":
             return (HOME / "npm" / "node_modules" / ".bin" / name).exists()
         case "ruby":
             code = "require 'active_record'; require 'pg'; require 'mysql2'; require 'sqlite3'"
