@@ -1,6 +1,5 @@
 """Sets that are incomplete, contradictory or not what was meant: named, and healed by what is missing."""
 
-from typing import Any
 
 from lockstep.planning.checksum import checksum
 from lockstep.planning.digest import SetMember, set_digest
@@ -130,22 +129,14 @@ def test_a_text_in_a_config_map_that_is_missing(kube: Kube, target: Target) -> N
     assert kube.get("Migration", "orders-1")["status"]["checksum"] == checksum(CREATE)
 
 
-def test_what_is_not_supported_yet_is_said(kube: Kube, target: Target) -> None:
-    kube.apply(target.secret(), migration("orders", "1", CREATE))
-    asked: dict[str, tuple[str, Any]] = {
-        "manual": ("approval", "Manual"),
-        "adopting": ("adopt", {"history": "flyway"}),
-        "baseline": ("baseline", "1"),
-        "drift": ("drift", "Block"),
-        "check": ("driftCheck", "1h"),
-    }
-    for name, (field, value) in asked.items():
-        kube.apply(schema_version(name, schema="orders", **{field: value}))
-        found = kube.wait_reason("SchemaVersion", name, "NotSupportedYet")
-        assert field in message(found)
-        assert condition(found, "Stalled")["status"] == "True"
-    kube.apply(migration("other", "1", CREATE, transaction="Never"))
-    assert "transaction" in message(kube.wait_reason("Migration", "other-1", "NotSupportedYet"))
+def test_what_a_later_version_brings_is_refused_by_name(kube: Kube, target: Target) -> None:
+    framework = {"name": "rails", "image": "registry.example/app:1"}
+    rails = migration("orders", "1", CREATE, framework=framework)
+    del rails["spec"]["up"]
+    kube.apply(target.secret(), rails, schema_version("orders"))
+    assert "framework" in message(kube.wait_reason("Migration", "orders-1", "NotSupportedYet"))
+    found = kube.wait_reason("SchemaVersion", "orders", "NotSupportedYet")
+    assert condition(found, "Stalled")["status"] == "True"
     assert target.tables() == set()
 
 

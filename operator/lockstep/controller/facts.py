@@ -79,15 +79,6 @@ def _first_problem(error: ValidationError) -> str:
     return f"spec.{where}: {first['msg']}{more}"
 
 
-def _unsupported(spec: MigrationSpec) -> str:
-    found = []
-    if spec.framework is not None:
-        found.append("spec.framework")
-    if spec.transaction == "Never":
-        found.append("spec.transaction: Never")
-    return " and ".join(found)
-
-
 def _source(text_source: Any) -> Source | None:
     if text_source is None:
         return None
@@ -126,7 +117,7 @@ def migration_fact(raw: Object) -> MigrationFact:
         up_from=_source(spec.up_from),
         down_from=_source(spec.down_from),
         requires=requires,
-        unsupported=_unsupported(spec),
+        unsupported="spec.framework" if spec.framework is not None else "",
     )
 
 

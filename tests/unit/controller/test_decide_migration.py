@@ -60,7 +60,7 @@ CASES = [
     Case("repeatable", lambda: snapshot(a_member("r", None, repeatable=True)), Reason.VALID, "Current"),
     Case("invalid", lambda: snapshot(a_member("m", lockTimeout="soon")), Reason.INVALID_SPEC, "Failed", "lockTimeout"),
     Case("no version", lambda: snapshot(a_member("m", None)), Reason.INVALID_SPEC, "Failed", "version is missing"),
-    Case("Never", lambda: snapshot(a_member("m", transaction="Never")), Reason.NOT_SUPPORTED_YET, "Failed", "Never"),
+    Case("Never", lambda: snapshot(a_member("m", transaction="Never")), Reason.VALID, "Current"),
     Case(
         "framework",
         lambda: snapshot(a_member("m", up=None, framework={"name": "rails", "image": "i"})),

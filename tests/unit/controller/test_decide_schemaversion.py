@@ -160,15 +160,17 @@ def planned() -> SchemaVersionSnapshot:
     return replace(s, runs=(a_run(job, a_pod("p", job, ended(result))),))
 
 
+FRAMEWORK = a_member("x", "3", up=None, framework={"name": "rails", "image": "i"})
+
 CASES = [
     # The spec.
     Case("invalid", lambda: snapshot(fresh(version="x")), Reason.INVALID_SPEC, "Failed", "spec.version"),
     Case(
-        "another engine",
+        "another engine runs like any other",
         lambda: snapshot(fresh(database={"secretRef": {"name": "d"}, "engine": "mysql"}), ONE),
-        Reason.NOT_SUPPORTED_YET,
-        "Failed",
-        "mysql",
+        Reason.STARTING,
+        None,
+        starts=True,
     ),
     Case("being deleted", lambda: snapshot(replace(fresh(), deleting=True), ONE), Reason.SUSPENDED, None),
     # The set.
@@ -228,9 +230,9 @@ CASES = [
     Case(
         "transaction Never",
         lambda: snapshot(fresh(), a_member("never", "1", transaction="Never")),
-        Reason.NOT_SUPPORTED_YET,
-        "Failed",
-        "never",
+        Reason.STARTING,
+        None,
+        starts=True,
     ),
     Case(
         "an unreadable source",
@@ -311,16 +313,14 @@ CASES = [
     ),
     Case(
         "invalid while running",
-        lambda: replace(
-            under_way({"state": RUNNING}), fact=fresh(database={"secretRef": {"name": "d"}, "engine": "mysql"})
-        ),
-        Reason.NOT_SUPPORTED_YET,
+        lambda: replace(under_way({"state": RUNNING}), fact=fresh(version="x")),
+        Reason.INVALID_SPEC,
         "Failed",
         "still runs",
     ),
     Case(
         "set incomplete while running: it goes on",
-        lambda: replace(under_way({"state": RUNNING}), members=(ONE, TWO, a_member("x", "3", transaction="Never"))),
+        lambda: replace(under_way({"state": RUNNING}), members=(ONE, TWO, FRAMEWORK)),
         Reason.NOT_SUPPORTED_YET,
         "Failed",
         "still runs",

@@ -11,7 +11,7 @@ from lockstep.controller.decide.rollback import explain_required, goes_down, inp
 from lockstep.controller.inputs import RunInput, base_part, run_input, tag, unpack_tags
 from lockstep.controller.snapshot import Member, SchemaVersionSnapshot
 from lockstep.planning.digest import SetMember, set_digest
-from lockstep.planning.plan import FEW, listed
+from lockstep.planning.plan import FEW
 from lockstep.planning.version import BASE, Version, parse_target
 
 ASK_AFTER = 5.0
@@ -55,14 +55,6 @@ class Ready:
 Want = Blocked | Settled | Ready
 
 
-def unsupported_fields(spec: SchemaVersionSpec) -> list[str]:
-    """Return the fields whose work comes with a later version of Lockstep."""
-    found = []
-    if spec.database.engine not in (None, "postgresql"):
-        found.append(f"spec.database.engine: {spec.database.engine}")
-    return found
-
-
 def duplicates(members: Sequence[Member]) -> list[tuple[Version, list[str]]]:
     """Return the versions that several Migrations have, with their names."""
     by_version: dict[Version, list[str]] = {}
@@ -77,10 +69,6 @@ def want(s: SchemaVersionSnapshot) -> Want:
     spec, known = s.fact.spec, s.fact.version
     if spec is None:
         return Blocked(Reason.INVALID_SPEC, f"{s.fact.problem}: correct the SchemaVersion")
-    if fields := unsupported_fields(spec):
-        return Blocked(
-            Reason.NOT_SUPPORTED_YET, f"{listed(fields)} is not supported by this version of Lockstep: leave it out"
-        )
     asked = parse_target(spec.version)
     versions = [member.fact.version for member in s.members if member.fact.version is not None]
     # `latest` never goes down: not when its Migration was pruned, either.
