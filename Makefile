@@ -56,7 +56,8 @@ demo: cluster image install ## a database goes to version 0001, then to 0002, on
 
 # The tests want short pauses between attempts; what they check is that there are attempts.
 # Operators that tests start as processes of their own serve the namespaces ctl-*.
-TEST_HELM_ARGS := --set watch.exclude={ctl-*} --set controller.backoffSeconds=1 --set controller.backoffMaxSeconds=5
+TEST_HELM_ARGS := --set watch.exclude={ctl-*} --set controller.backoffSeconds=1 --set controller.backoffMaxSeconds=5 \
+	--set 'controller.extraEnv[0].name=LOCKSTEP_DRIFT_FLOOR_SECONDS' --set-string 'controller.extraEnv[0].value=1'
 PYTEST_ARGS ?=
 test: venv ## every test, on a fresh machine too: packages, cluster, image, operator, then pytest
 	@PYTHONPATH=deploy/local $(BIN)/python -m localcluster test-packages
