@@ -42,16 +42,30 @@ def test_the_next_migration_starts_clean(dirt: str, any_database: Database, pod:
     assert any_database.query("SELECT version FROM lockstep.applied ORDER BY 1") == [("1",), ("2",)]
 
 
+@pytest.mark.parametrize("dirt", DIRT.values(), ids=DIRT.keys())
+def test_the_next_migration_starts_clean_behind_a_journaled_one(dirt: str, database: Database, pod: Pod) -> None:
+    database.query("DO $$BEGIN CREATE ROLE other; EXCEPTION WHEN duplicate_object THEN NULL; END$$")
+    database.query(f"GRANT other TO {APP}")
+    # It ends with a statement that runs alone, too.
+    first = migration("1", f"{dirt}; VACUUM pg_class", transaction="Never")
+    ended = pod.run(order(first, migration("2", PROBE)), keys_of(database))
+    assert ended.code == 0, ended.text
+    assert database.query("TABLE probe") == CLEAN
+    assert database.query("SELECT version FROM lockstep.applied ORDER BY 1") == [("1",), ("2",)]
+
+
 def test_a_role_that_acts_as_another_by_default_goes_on_to(any_database: Database, pod: Pod) -> None:
     name = any_database.name
     any_database.query("DO $$BEGIN CREATE ROLE other; EXCEPTION WHEN duplicate_object THEN NULL; END$$")
     any_database.query(f"GRANT other TO {APP}; ALTER DATABASE {name} OWNER TO other")
     any_database.query(f"ALTER ROLE {APP} IN DATABASE {name} SET role = 'other'")
+    journaled = migration("3", "CREATE TABLE c (); VACUUM c; CREATE TABLE d ()")
     ended = pod.run(
-        order(migration("1", "CREATE TABLE a ()"), migration("2", "CREATE TABLE b ()")), keys_of(any_database)
+        order(migration("1", "CREATE TABLE a ()"), migration("2", "CREATE TABLE b ()"), journaled),
+        keys_of(any_database),
     )
     assert ended.code == 0, ended.text
-    owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relname IN ('a', 'b', 'history')"
+    owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relname IN ('a', 'b', 'c', 'd', 'history')"
     assert any_database.query(owners) == [("other",)]
 
 
@@ -130,8 +144,10 @@ def test_hostile_functions_and_operators_are_never_called(any_database: Database
     assert pod.run(order(one), keys_of(any_database)).code == 0
     any_database.query(HOSTILE, admin=False)
     any_database.query(f"ALTER ROLE {APP} IN DATABASE {any_database.name} SET search_path = public, pg_catalog")
-    # Nothing of the migration itself uses what is captured.
-    ended = pod.run(order(one, migration("2", "CREATE TABLE u ()")), keys_of(any_database))
+    # Nothing of the migrations themselves uses what is captured.
+    journaled = migration("3", "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON pair (x); REINDEX INDEX CONCURRENTLY i")
+    pair = migration("2", "CREATE TABLE pair (x int)")
+    ended = pod.run(order(one, pair, journaled), keys_of(any_database))
     assert ended.code == 0, ended.text
     assert any_database.query("TABLE public.called") == []
 

@@ -319,3 +319,28 @@ def test_sql_that_breaks_the_ledger_is_taken_back(any_database: Database, pod: P
         assert ended.result.reason in {Reason.FENCED, Reason.STATEMENT_REFUSED}, ended.text
         assert any_database.query(JOURNAL) == [(1, "finished")]
     assert rows(any_database) == [1]
+
+
+@pytest.mark.parametrize(("action", "version"), [("MarkApplied", "2"), ("MarkNotApplied", "1")])
+def test_a_down_by_half_is_settled_by_a_person(action: str, version: str, database: Database, pod: Pod) -> None:
+    both = never("INSERT INTO t VALUES (1), (2)", down="DELETE FROM t WHERE x = 2;\nSELECT 1/0")
+    assert pod.run(order(TABLE, both), keys_of(database)).code == 0
+    down = order(TABLE, both, target="1", policy=Policy(rollback="Allow"))
+    assert pod.run(down, keys_of(database)).result.reason is Reason.STATEMENT_FAILED
+    repair = RepairOrder("token", action, "2")
+    ended = pod.run(order(TABLE, both, target=version, repair=repair), keys_of(database))
+    assert (ended.code, ended.result.version) == (0, version), ended.text
+    assert database.query("TABLE lockstep.journal") == []
+
+
+def test_a_repeatable_one_in_doubt_is_run_again(database: Database, pods: Pods) -> None:
+    calls = migration(None, "SELECT 1; CALL fill()", name="orders-fill", transaction="Never")
+    killed = pods("killed")
+    killed.start(order(PROCEDURE, calls), keys_of(database))
+    wait_until(lambda: "lockstep" in str(database.query("SELECT nspname FROM pg_namespace")), 30)
+    kill_in(database, killed, "CALL fill")
+    database.query("CREATE OR REPLACE PROCEDURE fill() LANGUAGE sql AS 'INSERT INTO t VALUES (7)'")
+    ended = pods("next").run(order(PROCEDURE, calls), keys_of(database))
+    assert ended.code == 0, ended.text
+    assert rows(database) == [1, 7]
+    assert database.query("TABLE lockstep.journal") == []

@@ -11,6 +11,9 @@ from lockstep.planning.wire import Limits, OrderedMigration
 BEGIN: Final = Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 COMMIT: Final = Command("COMMIT")
 ROLLBACK: Final = Command("ROLLBACK")
+SAVEPOINT: Final = Command("SAVEPOINT lockstep_statement")
+RELEASE: Final = Command("RELEASE SAVEPOINT lockstep_statement")
+"""These two fail unless they are in one transaction: a COMMIT between them is not overlooked."""
 IMMEDIATE: Final = Command("SET CONSTRAINTS ALL IMMEDIATE")
 """What is deferred fails here, with the migration's own rights, and not in the commit."""
 

@@ -19,7 +19,7 @@ from lockstep.engines.postgresql import resuming, settling
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.failures import NOT_IN_TRANSACTION, Failure
-from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, ROLLBACK, Frame
+from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, RELEASE, ROLLBACK, SAVEPOINT, Frame
 from lockstep.engines.postgresql.journal_session import JournalSession
 from lockstep.engines.postgresql.notices import Account
 from lockstep.engines.postgresql.patience import Patience
@@ -181,9 +181,9 @@ class JournaledStep:
         frame, recorder = self._tools.frame, self._recorder
         is_last = part.number == self._script.statements
         lock_timeout, statement_timeout = frame.lock_timeout(self._action.migration), frame.statement_timeout()
-        before = [BEGIN, recorder.mark_transaction(), *self._session.limits(lock_timeout, statement_timeout)]
+        before = [BEGIN, SAVEPOINT, *self._session.limits(lock_timeout, statement_timeout)]
         what = self._record() if is_last else [self._row(part.number, FINISHED)]
-        after = [IMMEDIATE, *self._session.set_aside(), recorder.begin_late(), *what, COMMIT]
+        after = [IMMEDIATE, RELEASE, *self._session.set_aside(), recorder.begin_unplanned(), *what, COMMIT]
         at = len(before)
         try:
             replies = self._send([*before, self._command(part), *after], part, at, lock_timeout)
@@ -199,7 +199,7 @@ class JournaledStep:
             self._channel.run([ROLLBACK], stoppable=False)
             raise self._stopped() from None
         self._session.took(replies[2:at])
-        self._session.looked(replies[at + 2])
+        self._session.looked(replies[at + 3])
         self.account.ran([(part.number, replies[at])], always=True)
         return self._recorded(replies) if is_last else None
 

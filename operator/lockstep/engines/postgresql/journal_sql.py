@@ -10,20 +10,6 @@ SELECT j.step, j.direction, j.statement, j.digest, j.state, j.note, j.epoch
 FROM @.journal AS j WHERE j.line = $1::pg_catalog.text ORDER BY j.step, j.direction, j.statement
 """
 
-# Says in the transaction itself which one it is: a COMMIT in the SQL takes it away.
-MARK_TRANSACTION: Final = """
-SELECT pg_catalog.set_config('lockstep.xid'::pg_catalog.text,
-                             pg_catalog.pg_current_xact_id()::pg_catalog.text, true)
-"""
-
-# As record_sql.BEGIN, but at the transaction's end: only if it is the one that MARK_TRANSACTION has begun.
-BEGIN_LATE: Final = """
-UPDATE @.run AS r SET xid = pg_catalog.pg_current_xact_id(), dirty = true
-WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
-  AND r.pid = pg_catalog.pg_backend_pid()
-  AND pg_catalog.current_setting('lockstep.xid', true) = pg_catalog.pg_current_xact_id()::pg_catalog.text
-"""
-
 # A failed fence leaves the epoch without a value, which the table refuses: the commit cannot happen.
 WRITE: Final = """
 INSERT INTO @.journal AS j (epoch, line, step, direction, statement, checksum, digest, state, note, started, finished)

@@ -100,7 +100,7 @@ class Recorder:
         return was
 
     def begin(self) -> Command:
-        """Return what marks the transaction that was just begun as this run's."""
+        """Return what marks the transaction that was just begun as this run's; it fails if the line is another's."""
         claim = self._claim
         return self._command("lockstep_begin", record_sql.BEGIN, (claim.line, claim.epoch, claim.holder))
 
@@ -110,15 +110,6 @@ class Recorder:
     def begin_unplanned(self) -> Command:
         """Return the same where the session's plans may have been thrown away."""
         return replace(self.begin(), prepared=b"")
-
-    def mark_transaction(self) -> Command:
-        """Return what lets a transaction that begins with a migration's SQL be known at its end."""
-        return Command(journal_sql.MARK_TRANSACTION)
-
-    def begin_late(self) -> Command:
-        """Return what marks the transaction as this run's at its end, if it is the one that `mark_transaction` saw."""
-        claim = self._claim
-        return self._command("", journal_sql.BEGIN_LATE, (claim.line, claim.epoch, claim.holder))
 
     def journal_rows(self) -> Command:
         """Return the question for all that the journal has of the line."""
