@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from engines.mysql.words import done, keys, tables
+from engines.mysql.words import Pods, done, keys, tables
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import DatabaseOrder, Order, RepairOrder, Tls
 from servers.certificates import Authority, Pair
@@ -40,11 +40,6 @@ def url(database: MariaDatabase, scheme: str = "mysql", rest: str = "") -> str:
 def test_urls(scheme: str, database: MariaDatabase, pod: Pod) -> None:
     done(pod.run(order(ONE), {"url": url(database, scheme)}))
     assert tables(database) == {"t"}
-
-
-def test_a_password_as_it_is(database: MariaDatabase, pod: Pod) -> None:
-    raw = f"mysql://{APP}:{PASSWORD}@127.0.0.1:{database.server.port}/{database.name}"
-    done(pod.run(order(ONE), {"url": raw}))
 
 
 def test_parts_of_a_service_binding(database: MariaDatabase, pod: Pod) -> None:
@@ -171,7 +166,7 @@ def certified() -> Iterator[Certified]:
         yield Certified(stack)
 
 
-def test_tls(certified: Certified, pod: Pod) -> None:
+def test_tls(certified: Certified, pod: Pod, pods: Pods) -> None:
     database = certified.server.database()
     right = keys(database)
     ca = {"ca.crt": certified.authority.pem}
@@ -186,7 +181,7 @@ def test_tls(certified: Certified, pod: Pod) -> None:
     fails(pod.run(with_tls(given), {**right, "host": "localhost"}, ca=ca), Reason.TLS_FAILED, "another host name")
     fails(pod.run(with_tls(given), right, ca={"ca.crt": "no PEM"}), Reason.TLS_FAILED, "ca.crt")
     fails(pod.run(with_tls(given), right, ca={"other": "x"}), Reason.SECRET_KEY_NOT_FOUND, "orders-ca", "other")
-    fails(pod.run(with_tls(given), right), Reason.SECRET_NOT_FOUND, "orders-ca")
+    fails(pods("another").run(with_tls(given), right), Reason.SECRET_NOT_FOUND, "orders-ca")
 
 
 def test_a_client_certificate(certified: Certified, pod: Pod) -> None:

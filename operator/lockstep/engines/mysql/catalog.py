@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from lockstep.engines.mysql.channel import Channel, Row
+from lockstep.engines.mysql.channel import Channel, Row, SqlError
+from lockstep.engines.mysql.errors import LOCK_WAIT, PASSING
 from lockstep.engines.mysql.server import Server
 from lockstep.planning.drift import Options
 
@@ -180,7 +181,11 @@ class _Reading:
         return "'-'" if self._server.maria else "COALESCE(EXPRESSION, '-'), IS_VISIBLE"
 
     def _ask(self, sql: str) -> tuple[Row, ...]:
-        return self._channel.query(sql)
+        found = self._channel.query(sql)
+        # What could not be looked at for somebody's lock is left out of the rows, and told apart by a warning alone.
+        if any(number in PASSING for number, _ in self._channel.warnings()):
+            raise SqlError(LOCK_WAIT, "a table of the catalog is locked")
+        return found
 
     def _tables(self) -> Iterator[tuple[str, str]]:
         partitions: dict[str, list[str]] = {}

@@ -1,6 +1,5 @@
 """One connection for the run, made through SQLAlchemy and never replaced, and short ones beside it."""
 
-import logging
 import os
 import socket
 import ssl
@@ -68,13 +67,11 @@ class Connector:
         Raises:
             RunError: if it cannot be done.
         """
-        # Its pool would log the errors of a connection that is gone, in the driver's words.
-        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         raw, handle = self._create(self._seconds, None)
         try:
-            connection = open_once(
-                "mysql+pymysql://", lambda: raw, self._arguments["database"], pool_reset_on_return=None
-            )
+            connection = open_once("mysql+pymysql://", lambda: raw, self._arguments["database"])
+            # From here on the pool has no say over it, and nothing to say of its end.
+            connection.detach()
         except BaseException:
             raw.close()
             raise

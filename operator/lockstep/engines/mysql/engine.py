@@ -29,10 +29,10 @@ from lockstep.engines.mysql.apply import Applier
 from lockstep.engines.mysql.blockers import Blockers
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.connect import Connector
-from lockstep.engines.mysql.errors import own_error
+from lockstep.engines.mysql.errors import PASSING, own_error
 from lockstep.engines.mysql.lease import Lease, until_of
 from lockstep.engines.mysql.lock import Locks, pause
-from lockstep.engines.mysql.running import Work
+from lockstep.engines.mysql.running import TRIES, Made, Work
 from lockstep.engines.mysql.server import Server, check_pooler, check_server, read_server
 from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.settle import settle
@@ -71,7 +71,7 @@ class MysqlSession:
         self._log = log
         order = task.order
         self._state = SessionState(channel, server, log)
-        self._store = MysqlStore(connection, server.database)
+        self._store = MysqlStore(connection, server.database, row_log=server.row_log)
         self._ledger = Ledger(self._store, order, Around(channel, order), log)
         self._locks = Locks(channel, server.database, order.line, cluster=server.galera)
         self._lease = Lease(server.database, channel.id, connector.beside, channel.cut) if server.galera else None
@@ -130,6 +130,18 @@ class MysqlSession:
             if (reason := self._control.stop) is not None:
                 raise RunError(reason, "the run was asked to stop while it waited for the lock")
 
+    def _patient(self, act: Callable[[], Made]) -> Made:
+        """Do what is one transaction of the ledger's, again for a while if it meets another line's."""
+        for _ in range(TRIES - 1):
+            try:
+                with translated():
+                    return act()
+            except SqlError as error:
+                if error.number not in PASSING or self._control.stop is not None:
+                    raise
+                pause(self._control)
+        return act()
+
     def _is_leased(self, line: str) -> bool:
         """Tell whether a run on another node of a cluster holds a line."""
         if self._lease is None:
@@ -160,7 +172,8 @@ class MysqlSession:
             if self._lease is not None:
                 self._lease.check(channel, self._ledger.last_run(), task.order.line)
                 words = self._lease.words(channel)
-            claim, state = self._ledger.enter(task.identity, str(uuid.uuid4()), words)
+            holder = str(uuid.uuid4())
+            claim, state = self._patient(lambda: self._ledger.enter(task.identity, holder, words))
             assert state.mark is not None  # noqa: S101 - `lock` has made the ledger
             if self._lease is not None:
                 self._lease.hold(claim)
@@ -214,7 +227,7 @@ class MysqlSession:
     def repair(self, repair: RepairOrder, action: Action) -> Recorded:
         """Do a person's act and record it."""
         with _own():
-            return self._records.repair(repair, action.migration)
+            return self._patient(lambda: self._records.repair(repair, action.migration))
 
     @property
     def _records(self) -> Recorder:
@@ -231,22 +244,22 @@ class MysqlSession:
     def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
         """Record steps that run nothing."""
         with _own():
-            return self._records.record(actions)
+            return self._patient(lambda: self._records.record(actions))
 
     def drift(self) -> DriftFinding:
         """Look for changes made by hand."""
         with _own():
-            return self._drift.look()
+            return self._patient(self._drift.look)
 
     def accept_drift(self) -> None:
         """Take what was found for what shall be."""
         with _own():
-            self._drift.accept()
+            self._patient(self._drift.accept)
 
     def settle_drift(self) -> None:
         """Take this run's changes into what shall be."""
         with _own():
-            self._drift.settle()
+            self._patient(self._drift.settle)
 
     def close(self) -> None:
         """Close the connection: the lock goes with it."""

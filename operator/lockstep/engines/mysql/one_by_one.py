@@ -10,7 +10,7 @@ from lockstep.engines.base import Recorded, RunError
 from lockstep.engines.lexing import Statement
 from lockstep.engines.mysql import failures
 from lockstep.engines.mysql.channel import SqlError, StatementTimeoutError, StoppedError
-from lockstep.engines.mysql.errors import own_error
+from lockstep.engines.mysql.errors import PASSING, own_error
 from lockstep.engines.mysql.images import has_happened, images, to_note
 from lockstep.engines.mysql.running import Running
 from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, refused
@@ -67,10 +67,15 @@ class OneByOne:
             elif part.number not in self._done:
                 running.retry(lambda part=part: self._one(part))  # type: ignore[misc]
         running.settle_session()
+        return running.retry(self._record)
+
+    def _record(self) -> Recorded:
         try:
-            return running.record(begun=False)
+            return self._running.record(begun=False)
         except SqlError as error:
             self._work.store.roll_back()
+            if error.number in PASSING:
+                raise self._running.explained(error, None) from error
             raise own_error(error.number, error.words) from error
         except RunError:
             self._work.store.roll_back()

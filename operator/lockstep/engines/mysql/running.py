@@ -171,7 +171,7 @@ class Running:
             )
 
     def record(self, *, begun: bool) -> Recorded:
-        """Write the step's record and commit it, with the transaction that is open if one was begun.
+        """Write the step's record and commit it; without the journal if a transaction was begun that holds all of it.
 
         Raises:
             SqlError: if it could not be written.
@@ -185,7 +185,8 @@ class Running:
             recorder.fence(self.action.label)
             entry = recorder.entry(self.action)
             recorded = recorder.write(self.action, entry)
-            recorder.journal.forget(self.step)
+            if not begun:
+                recorder.journal.forget(self.step)
             store.commit()
         recorder.mark = entry.mark
         return recorded
@@ -196,12 +197,18 @@ class Running:
         Raises:
             RunError: if it cannot be written, or this run no longer holds the line.
         """
-        try:
-            with translated(), self.work.store.transaction():
-                self.work.recorder.fence(self.action.label)
-                write()
-        except SqlError as error:
-            raise own_error(error.number, error.words) from error
+        for attempt in range(1, TRIES + 1):
+            try:
+                with translated(), self.work.store.transaction():
+                    self.work.recorder.fence(self.action.label)
+                    write()
+            except SqlError as error:
+                # Another line's note may have come across.
+                if error.number not in PASSING or attempt == TRIES:
+                    raise own_error(error.number, error.words) from error
+                self.work.control.pause(FIRST_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            else:
+                return
 
 
 def may_end(kind: Kind) -> bool:

@@ -21,7 +21,8 @@ _VARIABLES: Final = (
     "wsrep_on",
     "max_allowed_packet",
     "lower_case_table_names",
-    "version_comment",
+    "log_bin",
+    "binlog_format",
 )
 
 
@@ -44,6 +45,8 @@ class Server:
     """Which of its settings forbids writes."""
     galera: bool = False
     """Whether it is a node of a Galera cluster."""
+    row_log: bool = True
+    """Whether its log of changes, if it has one, takes rows: not only statements."""
 
     @property
     def maria(self) -> bool:
@@ -95,6 +98,7 @@ def read_server(channel: Channel) -> Server:
         int(found["max_allowed_packet"]),
         _read_only(found),
         found.get("wsrep_on", "OFF") == "ON",
+        found.get("log_bin", "OFF") != "ON" or found.get("binlog_format", "ROW") != "STATEMENT",
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from lockstep.engines.base import ConnectionLostError
@@ -12,10 +13,8 @@ from lockstep.engines.mysql.errors import is_lost, number_of
 from lockstep.engines.portable.store import Store
 from lockstep.planning.wire import Order
 
-_TRIGGERS: Final = """
-SELECT CONCAT('the trigger ', TRIGGER_NAME, ' on ', EVENT_OBJECT_TABLE) FROM information_schema.TRIGGERS
-WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_OBJECT_TABLE LIKE 'lockstep\\_%' LIMIT 4
-"""
+# Not from information_schema, which would look at every table, and wait for those that are being altered.
+_TRIGGERS: Final = "SHOW TRIGGERS LIKE 'lockstep\\_%'"
 _OTHERS: Final = (
     """
 SELECT TABLE_NAME FROM information_schema.TABLES
@@ -49,6 +48,17 @@ class MysqlStore(Store):
     CLOCK = "CONCAT(LEFT(DATE_FORMAT(UTC_TIMESTAMP(3), '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z')"
     TABLE_OPTIONS = _OPTIONS
 
+    def __init__(self, connection: Connection, schema: str, *, row_log: bool = True) -> None:
+        super().__init__(connection, schema)
+        self._row_log = row_log
+        """Whether the server's log of changes takes what a transaction does that sees what others commit meanwhile."""
+
+    def begin(self) -> None:
+        """Begin a transaction that writes, and locks rows but not the gaps between them: other lines' rows go there."""
+        if self._row_log:
+            self.say("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        super().begin()
+
 
 class Around:
     """What the database holds beside the ledger."""
@@ -80,7 +90,7 @@ class Around:
 
     def hooks(self) -> Sequence[str]:
         """Return the triggers on the ledger's tables."""
-        return [str(name) for (name,) in self._channel.query(_TRIGGERS)]
+        return [f"the trigger {row[0]} on {row[2]}" for row in self._channel.query(_TRIGGERS)][:4]
 
 
 @contextmanager
