@@ -5,14 +5,28 @@ Names and casts as in ledger_sql.py.
 
 from typing import Final
 
-# The transaction's number tells the epilogue that it is still in the transaction that began here.
-BEGIN: Final = """
-UPDATE @.run AS r SET xid = pg_catalog.pg_current_xact_id(), dirty = true
-WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
-  AND r.pid = pg_catalog.pg_backend_pid()
+# A failed fence leaves the epoch of an entry without a value, which the table refuses; an entry that holds nothing
+# else is tried where there is none to write, so that no SQL of a run that was overtaken begins.
+REFUSE_UNLESS: Final = """
+INSERT INTO @.history (line, sequence, direction, name, description, kind, up_checksum, epoch)
+SELECT $1::pg_catalog.text, 0, 'up', '', '', '', '', NULL WHERE NOT EXISTS (SELECT FROM {})
 """
 
-# A failed fence leaves the epoch without a value, which the table refuses: the commit cannot happen.
+# The transaction's number tells the epilogue that it is still in the transaction that began here.
+BEGIN: Final = "".join(
+    (
+        """
+WITH begun AS (
+    UPDATE @.run AS r SET xid = pg_catalog.pg_current_xact_id(), dirty = true
+    WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
+      AND r.pid = pg_catalog.pg_backend_pid()
+    RETURNING 1
+)""",
+        REFUSE_UNLESS.format("begun"),
+    )
+)
+
+# The fence again, as the last word: the commit cannot happen without it.
 _HISTORY: Final = """
 WITH history AS (
     INSERT INTO @.history (epoch, line, holder, sequence, direction, version, canonical, name, description, kind,
