@@ -153,8 +153,10 @@ class Life:
         # A new database for each life would take longer than the life.
         admin.execute(EMPTY)
         self.occupied = self.choose.below(6) == 5
-        for each in VERSIONS[: 1 + self.choose.below(4)]:
-            self.put(candidate(each))
+        late = self.choose.below(6)
+        for number, each in enumerate(VERSIONS[: 1 + self.choose.below(4)]):
+            if number != late:
+                self.put(candidate(each))
         if self.occupied:
             self.by_hand("create 1")
 
@@ -192,7 +194,7 @@ class Life:
     def correct(self) -> None:
         if versioned := self.versioned():
             each = self.choose.one(versioned)
-            self.put(replace(each, down_checksum=self.choose.one([down_of(str(each.version), "c"), ABSENT])))
+            self.put(replace(each, down_checksum=self.choose.one([ABSENT, down_of(str(each.version), "c")])))
 
     def change_view(self) -> None:
         here = [each.canonical for each in self.ledger.applied] or ["1"]
@@ -302,7 +304,7 @@ class Life:
         targets = ["latest", "base", *map(str, known), *map(str, known), *map(str, known)]
         target = self.choose.one(targets)
         policy = Policy(
-            out_of_order="Reject" if self.choose.below(4) == 3 else "Allow",
+            out_of_order="Reject" if self.choose.below(3) == 2 else "Allow",
             rollback=self.choose.one(["Allow", "Allow", "Approve", "Forbid"]),
         )
         result = self.attempt(target=target, policy=policy)

@@ -52,8 +52,8 @@ def plan_repeatables(
     changed = [
         Step(Direction.REPEAT, repeatables[name])
         for name in sorted(repeatables)
-        if not past.taken_back(repeatables[name])
-        and (name not in known or known[name].up_checksum != repeatables[name].up_checksum)
+        if name not in known
+        or (known[name].up_checksum != repeatables[name].up_checksum and not past.holds(repeatables[name], known[name]))
     ]
     return Around(tuple(before), (*after, *changed))
 
@@ -64,23 +64,27 @@ def _out_of_the_way(each: Repeated, found: Candidate | None, past: "_Past") -> S
     With a down it is dropped; without one, what the set has now, or what it was before, is run over it.
     """
     same = found is not None and found.up_checksum == each.up_checksum
+    taken = each.up_checksum
+    if found is None:
+        taken = each.undone or taken
+    elif past.holds(found, each):
+        # What the set has is what is not run again, however many strides the way back takes.
+        taken = found.up_checksum
     down = each.down_checksum
     if found is not None and (same or down == ABSENT):
         # Its own, perhaps corrected; or that of the text that comes after it, where it had none.
         down = found.down_checksum
     if down != ABSENT:
-        return Step(
-            Direction.DOWN, Candidate(each.name, None, each.up_checksum, down, kind=each.kind), each.up_checksum
-        )
-    if found is not None and not same and not past.taken_back(found):
-        return Step(Direction.REPEAT, found, each.up_checksum)
+        return Step(Direction.DOWN, Candidate(each.name, None, each.up_checksum, down, kind=each.kind), taken)
+    if found is not None and not same and not past.holds(found, each):
+        return Step(Direction.REPEAT, found, taken)
     if same and each.undone is not None and not past.grew_since(each):
         # A way back has put the set's text there, and has not gone on.
         return None
     earlier = past.standing(each.name)
     if earlier is None or earlier.up_checksum == each.up_checksum:
         return None
-    return Step(Direction.REPEAT, earlier, each.up_checksum)
+    return Step(Direction.REPEAT, earlier, taken)
 
 
 def _put_back(now: Repeated, found: Candidate | None, past: "_Past") -> Step | None:
@@ -89,7 +93,7 @@ def _put_back(now: Repeated, found: Candidate | None, past: "_Past") -> Step | N
         # What is no longer in the set comes back from a way back only, never by going up.
         if now.up_checksum != ABSENT or past.grew_since(now):
             return None
-    elif now.up_checksum == found.up_checksum or not past.taken_back(found):
+    elif now.up_checksum == found.up_checksum or not past.holds(found, now):
         return None
     earlier = past.standing(now.name)
     if earlier is None or earlier.up_checksum == now.up_checksum:
@@ -124,8 +128,10 @@ class _Past:
             return None
         return Candidate(name, None, past.up_checksum, past.down_checksum, kind=past.kind)
 
-    def taken_back(self, candidate: Candidate) -> bool:
-        """Tell whether a text has only ever run on versions of which some are not there."""
+    def holds(self, candidate: Candidate, known: Repeated) -> bool:
+        """Tell whether a way back has taken this very text, and it has never run on what is there alone."""
+        if candidate.up_checksum not in (known.up_checksum, known.undone):
+            return False
         runs = [ran for ran in self._ran.get(candidate.name, []) if ran.up_checksum == candidate.up_checksum]
         return bool(runs) and not any(self._stands(ran.sequence) for ran in runs)
 

@@ -301,6 +301,14 @@ def test_or_the_text_that_the_set_has_changed(line: Line) -> None:
     assert line.views == [new.up_checksum]
 
 
+def test_a_text_that_a_way_back_has_put_there_is_in_the_way_of_the_next(line: Line) -> None:
+    grown(line, down=False)
+    second = replace(V2, down_checksum=ABSENT)
+    line.to("2", ONE, TWO, second)
+    line.to("3", *ALL, second)
+    assert line.to("1", *ALL, second) == [f"repeat {V0.up_checksum}", "down 3", "down 2"]
+
+
 def test_or_is_dropped_by_the_down_of_that_text(line: Line) -> None:
     grown(line, down=False)
     new = view("v", "1", edition="new")
@@ -366,6 +374,18 @@ def test_wherever_a_way_back_dies_it_ends_the_same(line: Line, died: int, some: 
     other.to("2", *some, die_after=died)
     other.to("2", *some)
     assert (other.database.things, other.views) == (line.database.things, line.views)
+
+
+def test_a_text_that_ran_on_other_versions_too_is_not_taken_back(line: Line) -> None:
+    first, second = view("v", edition="1"), view("v", edition="2")
+    line.to("1", ONE, first)
+    line.to("2", ONE, TWO, second)
+    line.to("2", ONE, TWO, first)
+    # It ran on 1 alone once, so it belongs there.
+    assert line.to("1", ONE, TWO, first) == [f"down {first.up_checksum}", "down 2", f"repeat {first.up_checksum}"]
+    # And is what is run where only another text was meanwhile.
+    line.to("1", ONE, second)
+    assert line.to("1", ONE, first) == [f"repeat {first.up_checksum}"]
 
 
 def test_a_way_up_that_dies_before_its_views_runs_them_the_next_time(line: Line) -> None:
