@@ -7,10 +7,10 @@ import pytest
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.result import Result
-from lockstep.planning.wire import Mode, OrderedMigration, Owner, Policy, RepairOrder
+from lockstep.planning.wire import AdoptOrder, Mode, OrderedMigration, Owner, Policy, RepairOrder
 from servers.inprocess import take
 from servers.postgres import Database
-from servers.runner import OWNER, migration, order
+from servers.runner import OWNER, Pod, keys_of, migration, order
 
 ALLOW = Policy(rollback="Allow", out_of_order="Allow")
 USERS = migration("1", "CREATE TABLE users (id int);", "DROP TABLE users;")
@@ -131,3 +131,21 @@ def test_a_baseline_is_recorded_whole_or_not_at_all(found: Database) -> None:
     assert found.query("SELECT count(*) FROM lockstep.applied") == [(0,)]
     found.query("ALTER TABLE lockstep.history DROP CONSTRAINT no")
     assert to(found, "latest", *ALL, baseline="2").version == "3"
+
+
+def test_an_empty_database_runs_everything_whatever_is_to_be_adopted(any_database: Database, pod: Pod) -> None:
+    one = migration("1", "CREATE TABLE a ()", "DROP TABLE a")
+    for wanted in (order(one, adopt=AdoptOrder("flyway")), order(one, adopt=AdoptOrder("flyway"))):
+        ended = pod.run(wanted, keys_of(any_database))
+        assert (ended.code, ended.result.version) == (0, "1"), ended.text
+    assert any_database.query("SELECT direction FROM lockstep.history") == [("up",)]
+
+
+def test_rows_that_row_security_hides_are_an_error_and_not_missing(database: Database, pod: Pod) -> None:
+    database.query("CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL)")
+    database.query("INSERT INTO schema_migrations VALUES (1, false); GRANT SELECT ON schema_migrations TO app")
+    database.query("ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY")
+    wanted = order(migration("1", "CREATE TABLE a ()"), adopt=AdoptOrder("golang-migrate"))
+    refused = pod.run(wanted, keys_of(database)).result
+    assert refused.reason is Reason.PERMISSION_DENIED, refused
+    assert "golang-migrate" in refused.message

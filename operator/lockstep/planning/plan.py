@@ -149,7 +149,7 @@ class History:
     fresh: bool = False
     """Whether the line has no history at all."""
     occupied: bool = False
-    """Whether the database already holds objects of others; looked at only where the line is fresh."""
+    """Whether the database already holds objects of others; looked at only where the line is fresh and adopts."""
 
 
 @dataclass(frozen=True, slots=True)

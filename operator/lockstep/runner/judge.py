@@ -52,8 +52,8 @@ def plan_of(order: Order, history: History, session: Session) -> Plan:
 def _adopted(
     order: Order, history: History, candidates: list[Candidate], session: Session
 ) -> tuple[Adopted, ...] | None:
-    """Read the other tool's history, once in the life of a line."""
-    if order.adopt is None or not history.fresh:
+    """Read the other tool's history, once in the life of a line; an empty database has none, and runs everything."""
+    if order.adopt is None or not history.fresh or not history.occupied:
         return None
     rows, cumulative = session.foreign()
     found = adopt(order.line, order.adopt.history, rows, candidates, cumulative=cumulative)

@@ -256,7 +256,7 @@ class Ledger:
         if fresh and not self.adopts and not self._has_begun():
             # A ledger that was made for an adoption that never was.
             self._check_empty()
-        occupied = fresh and order.baseline is not None and bool(self._around.others())
+        occupied = fresh and self.adopts and bool(self._around.others())
         history = self._history(past, fresh=fresh, occupied=occupied)
         recent = () if order.known_sequence else rows.recent(self._recent())
         return LedgerState(mark, history, recent, repaired is not None)
@@ -334,6 +334,7 @@ class Ledger:
             undone=entries.undone(past),
             dependents=rows.dependents(needing, line),
             partial=rows.partial(journal, applied),
+            trail=rows.trail(past) if self._order.policy.approved_plans else (),
             fresh=fresh,
             occupied=occupied,
         )

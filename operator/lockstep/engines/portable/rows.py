@@ -6,14 +6,16 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
-from lockstep.engines.portable.entries import version_of
+from lockstep.engines.portable.entries import Past, version_of
 from lockstep.engines.portable.store import Row
 from lockstep.planning.checksum import ABSENT
-from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated
+from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated, Taken
 from lockstep.planning.result import StepDone
 
 REPEATABLE_MARK: Final = "~"
 """Before the name of a repeatable migration where others have their version."""
+TRAIL: Final = 200
+"""Entries of the history that a consent is held against."""
 
 
 def step_key(name: str, canonical: str | None) -> str:
@@ -44,6 +46,20 @@ def repeated(rows: Sequence[Row]) -> tuple[Repeated, ...]:
 def ran(rows: Sequence[Row]) -> tuple[Ran, ...]:
     """Read the past runs of repeatable migrations."""
     return tuple(Ran(name, int(sequence), up, down or ABSENT, kind) for name, sequence, up, down, kind in rows)
+
+
+def trail(past: Sequence[Past]) -> tuple[Taken, ...]:
+    """Return the last steps that were taken, oldest first."""
+    return tuple(
+        Taken(
+            each.direction,
+            each.name,
+            None if each.canonical is None else version_of(each.canonical),
+            each.up_checksum,
+            each.down_checksum or ABSENT,
+        )
+        for each in past[-TRAIL:]
+    )
 
 
 def dependents(rows: Sequence[Row], mine: str) -> tuple[Dependent, ...]:

@@ -321,7 +321,7 @@ class Ledger:
         if fresh and not self.adopts and anybodys != "t":
             # A ledger that was made for an adoption that never was.
             self._check_empty()
-        occupied = fresh and order.baseline is not None and bool(self.foreign_objects())
+        occupied = fresh and self.adopts and bool(self.foreign_objects())
         rows_applied = rows.applied(applied)
         consents = bool(order.policy.approved_plans)
         history = History(
