@@ -1,6 +1,5 @@
 """Sets that are incomplete, contradictory or not what was meant: named, and healed by what is missing."""
 
-
 from lockstep.planning.checksum import checksum
 from lockstep.planning.digest import SetMember, set_digest
 from lockstep.planning.version import Version
