@@ -383,9 +383,19 @@ def test_a_text_that_ran_on_other_versions_too_is_not_taken_back(line: Line) -> 
     line.to("2", ONE, TWO, first)
     # It ran on 1 alone once, so it belongs there.
     assert line.to("1", ONE, TWO, first) == [f"down {first.up_checksum}", "down 2", f"repeat {first.up_checksum}"]
-    # And is what is run where only another text was meanwhile.
+    # The set says so: not the text that came to the database after it had run there.
     line.to("1", ONE, second)
-    assert line.to("1", ONE, first) == [f"repeat {first.up_checksum}"]
+    line.to("2", ONE, TWO, second)
+    line.to("2", ONE, TWO, first)
+    assert line.to("1", ONE, TWO, first) == [f"down {first.up_checksum}", "down 2", f"repeat {first.up_checksum}"]
+
+
+def test_a_view_that_was_pruned_and_comes_back_as_it_was_at_the_top_is_not_run(line: Line) -> None:
+    grown(line)
+    line.to("2", ONE, TWO)
+    line.to("1", ONE)
+    assert line.to("1", *ALL, V3) == []
+    assert line.to("3", *ALL, V3) == ["up 2", "up 3", f"repeat {V3.up_checksum}"]
 
 
 def test_a_way_up_that_dies_before_its_views_runs_them_the_next_time(line: Line) -> None:
