@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export CLUSTER
 
-.PHONY: help venv lock crds check test unit chaos demo cluster cluster-down image install bench clean
+.PHONY: help venv lock crds check test unit chaos demo cluster cluster-down image install bench bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,3 +74,7 @@ chaos: venv ## thousands of kills at random, each followed by a look at what is 
 bench: cluster image install ## ratios against a bare loop and a bare Job, in one run
 	@$(BIN)/python tests/bench/bench_runner.py
 	@KUBECONFIG=$(CURDIR)/.local/kubeconfig $(BIN)/python tests/bench/bench_cluster.py
+
+BENCH_ARGS ?=
+bench-peers: venv ## the runner against other tools, which are fetched first (BENCH_ARGS="--counts 100 --tools goose")
+	@$(BIN)/python tests/bench/bench_peers.py --install $(BENCH_ARGS)
