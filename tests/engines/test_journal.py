@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from lockstep.api.reasons import Reason
-from lockstep.planning.wire import OrderedMigration, Policy, RepairOrder
+from lockstep.planning.wire import DatabaseOrder, OrderedMigration, Policy, RepairOrder
 from servers.faults import Fault, FaultyProxy
+from servers.pgbouncer import Pgbouncer
 from servers.postgres import APP, Database
 from servers.process import wait_until
 from servers.runner import Ended, Pod, keys_of, limits, migration, order
@@ -344,3 +345,18 @@ def test_a_repeatable_one_in_doubt_is_run_again(database: Database, pods: Pods) 
     assert ended.code == 0, ended.text
     assert rows(database) == [1, 7]
     assert database.query("TABLE lockstep.journal") == []
+
+
+@pytest.mark.parametrize("text", ["", "-- nothing"])
+def test_a_text_without_statements_is_a_version_too(text: str, database: Database, pod: Pod) -> None:
+    is_there_once(database, pod.run(order(TABLE, never(text)), keys_of(database)))
+
+
+@pytest.mark.parametrize("pooler", ["session"], indirect=True)
+def test_a_session_pooler_takes_no_settings_at_its_start(pooler: Pgbouncer, pod: Pod) -> None:
+    text = (
+        "SET lock_timeout = '7s'; VACUUM t; CREATE TABLE probe AS SELECT current_setting('lock_timeout') AS x; SELECT 1"
+    )
+    wanted = order(TABLE, never(text), database=DatabaseOrder("orders-db", pooler="Session"))
+    is_there_once(pooler.database, pod.run(wanted, pooler.params))
+    assert rows(pooler.database, "probe") == ["7s"]
