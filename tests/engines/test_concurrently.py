@@ -194,6 +194,9 @@ def test_what_waits_says_for_whom_and_is_not_bound_by_the_lock_timeout(database:
         while found["state"] != "WaitingForRetry":
             found = pod.wait_for("progress", 40)
         assert "statement 1 waits; blocked by backend" in str(found["message"])
+        # One and the same statement waits for many times what the others may wait.
+        long = f"{BLOCKED.format('CREATE INDEX')} AND clock_timestamp() - query_start > '1 s'"
+        wait_until(lambda: bool(database.query(long)), 20, "a long wait")
     is_complete(database, pod.end(), "2")
 
 
