@@ -12,8 +12,8 @@ from enum import Enum
 class Strike(Enum):
     """What happens at the message that is counted down to."""
 
-    CUT = "it is lost with all that follows, and both ends are closed"
-    KILL = "it is lost with all that follows; the runner is killed, and both ends are closed"
+    CUT = "it is lost with all that follows; the server does what it has got, and both ends are closed"
+    KILL = "the same, and the runner is killed"
     KILL_SENT = "the runner is killed; what it had sent by then still arrives"
     HOLD = "it and all that follows that way is held back until `release`; nothing is closed"
 
@@ -94,6 +94,8 @@ class _End:
     other: socket.socket
     framing: Framing
     client: bool
+    silent: bool = False
+    """Whether what comes out is thrown away: nobody is there any more to hear it."""
 
 
 @dataclass
@@ -204,7 +206,7 @@ class CountingProxy:
         if not data:
             self._close(end)
             return
-        at = self._look(end, data)
+        at = None if end.silent else self._look(end, data)
         if at is None:
             self._send(end, data)
         else:
@@ -237,10 +239,14 @@ class CountingProxy:
             self._send(end, data[:at])
             if armed.strike is Strike.KILL:
                 armed.kill()
-            self._close_all()
+            for each in list(self._ends.values()):
+                if each.client:
+                    self._close(each)
         self.struck.set()
 
     def _send(self, end: _End, data: bytes) -> None:
+        if end.silent:
+            return
         if self._held is not None and end.other in self._held:
             self._held[end.other] += data
             return
@@ -248,11 +254,22 @@ class CountingProxy:
             end.other.sendall(data)
 
     def _close(self, end: _End) -> None:
-        for each in (end.own, end.other):
-            if self._ends.pop(each, None) is not None:
-                self._selector.unregister(each)
-            each.close()
+        if end.client and (server := self._ends.get(end.other)) is not None:
+            # The server is told of the end behind all that was sent, and heard until it is through: it would give up
+            # in the middle of what it has got if its answers found nobody.
+            server.silent = True
+            with contextlib.suppress(OSError):
+                end.other.shutdown(socket.SHUT_WR)
+            self._forget(end.own)
+        else:
+            self._forget(end.own)
+            self._forget(end.other)
+
+    def _forget(self, own: socket.socket) -> None:
+        if self._ends.pop(own, None) is not None:
+            self._selector.unregister(own)
+        own.close()
 
     def _close_all(self) -> None:
-        for end in list(self._ends.values()):
-            self._close(end)
+        for own in list(self._ends):
+            self._forget(own)
