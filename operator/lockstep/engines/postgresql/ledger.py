@@ -35,6 +35,8 @@ class Claim:
 def own_error(error: SqlError, schema: str) -> RunError:
     """Return what it means that one of Lockstep's own statements failed."""
     words = f"SQLSTATE {error.sqlstate}: {error.text}"
+    if (error.sqlstate, error.table, error.column) == ("23502", "history", "epoch"):
+        return RunError(Reason.FENCED, "this run no longer holds its line (another has begun): nothing was recorded")
     match error.sqlstate:
         case "42501":
             return RunError(
