@@ -310,6 +310,21 @@ def test_hostile_settings_never_reach_the_ledger(any_database: Database, pod: Po
     assert (ended.code, ended.result.version) == (0, "3"), ended.text
 
 
+def test_time_limits_of_the_sql_are_none_of_the_ledger(any_database: Database, pod: Pod) -> None:
+    assert pod.run(order(TABLE), keys_of(any_database)).code == 0
+    waits = """SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+               AND query LIKE '%.journal AS j%' AND clock_timestamp() - query_start > '0.3 s'"""
+    with any_database.connect(admin=True) as holder:
+        holder.execute("BEGIN")
+        holder.execute("LOCK TABLE lockstep.journal IN SHARE MODE")
+        pod.start(order(TABLE, never("SET lock_timeout = '1ms'; SELECT 1")), keys_of(any_database))
+        wait_until(lambda: bool(any_database.query(waits)), 30)
+        holder.execute("ROLLBACK")
+    ended = pod.end()
+    is_there_once(any_database, ended)
+    assert ended.events("retry") == []
+
+
 def test_sql_that_breaks_the_ledger_is_taken_back(any_database: Database, pod: Pod) -> None:
     for sql in (
         "DROP SCHEMA lockstep CASCADE",
