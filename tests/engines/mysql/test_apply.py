@@ -236,7 +236,8 @@ def test_a_deadlock_is_tried_again(database: MariaDatabase, pod: Pod) -> None:
     assert database.query("SELECT name FROM t WHERE id < 3 ORDER BY id") == [("x",), ("y",)]
 
 
-def test_a_statement_larger_than_the_server_takes(database: MariaDatabase, pod: Pod) -> None:
+def test_a_statement_larger_than_the_server_takes(maria_database: MariaDatabase, pod: Pod) -> None:
+    database = maria_database
     [(packet,)] = database.query("SELECT @@max_allowed_packet")
     database.server.admin("SET GLOBAL max_allowed_packet = 1048576")
     try:

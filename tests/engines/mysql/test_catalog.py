@@ -39,12 +39,12 @@ CHANGES = {
     "a foreign key": ("ALTER TABLE c DROP FOREIGN KEY fk", "removed constraint {}.c.fk"),
     "a check": ("ALTER TABLE c DROP CONSTRAINT positive", "removed constraint {}.c.positive"),
     "a partition": ("ALTER TABLE parts ADD PARTITION (PARTITION p1 VALUES LESS THAN (20))", "changed table {}.parts"),
-    "an engine": ("ALTER TABLE parts COMMENT 'by hand'", "changed table {}.parts"),
+    "a comment": ("ALTER TABLE parts COMMENT 'by hand'", "changed table {}.parts"),
     "a view": ("CREATE OR REPLACE VIEW v AS SELECT name FROM p", "changed view {}.v"),
     "a procedure": ("DROP PROCEDURE proc", "removed procedure {}.proc"),
     "a function": ("ALTER FUNCTION f COMMENT 'by hand'", "changed function {}.f"),
     "a trigger": ("DROP TRIGGER trg", "removed trigger {}.p.trg"),
-    "an event": ("ALTER EVENT e COMMENT 'x' ON SCHEDULE EVERY 2 DAY", "changed event {}.e"),
+    "an event": ("ALTER EVENT e ON SCHEDULE EVERY 2 DAY", "changed event {}.e"),
 }
 
 

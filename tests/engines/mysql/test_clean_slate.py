@@ -101,7 +101,8 @@ def test_names_are_compared_letter_by_letter(database: MariaDatabase, pod: Pod) 
 
 
 @pytest.mark.parametrize("mode", ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"])
-def test_the_servers_own_mode_does_not_count(mode: str, database: MariaDatabase, pod: Pod) -> None:
+def test_the_servers_own_mode_does_not_count(mode: str, maria_database: MariaDatabase, pod: Pod) -> None:
+    database = maria_database
     [(before,)] = database.query("SELECT @@global.sql_mode")
     database.server.admin(f"SET GLOBAL sql_mode = '{mode}'")
     try:

@@ -83,7 +83,8 @@ def test_a_server_that_says_nothing(database: MariaDatabase, pod: Pod) -> None:
     assert ended.result.reason in {Reason.UNREACHABLE, Reason.UP_TO_DATE}, ended.text
 
 
-def test_a_server_that_takes_no_writes(database: MariaDatabase, pod: Pod) -> None:
+def test_a_server_that_takes_no_writes(maria_database: MariaDatabase, pod: Pod) -> None:
+    database = maria_database
     database.server.admin("SET GLOBAL read_only = ON")
     try:
         fails(pod.run(order(ONE), keys(database)), Reason.READ_ONLY, "read_only")

@@ -113,19 +113,19 @@ def test_cut_at_the_commit_of_rows(fault: Fault, database: MariaDatabase, pod: P
 def test_killed_in_a_statement_that_goes_on(database: MariaDatabase, pods: Pods) -> None:
     """The server does not notice, and finishes it: the lock is held until then, so that it is settled after it."""
     first, second = pods("first"), pods("second")
-    two = migration("2", "ALTER TABLE t ADD COLUMN y int; INSERT INTO t (id, y) VALUES (1, 1)", lock_timeout_ms=60_000)
+    long = "CREATE TABLE u AS SELECT BENCHMARK(60000000, MD5('x')) AS x"
+    two = migration("2", f"{long}; INSERT INTO u VALUES (1)")
     done(second.run(order(BASE), keys(database)))
-    with holding(database, "SELECT * FROM t"):
-        first.start(order(BASE, two), keys(database))
-        wait_until(is_running(database, "ALTER TABLE"), what="the waiting statement")
-        first.kill()
-        ended = second.run(order(BASE, two), keys(database))
-        assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD), ended.text
-        assert ended.result.holder == "first"
-    wait_until_free(database)
+    first.start(order(BASE, two), keys(database))
+    wait_until(is_running(database, "CREATE TABLE u"), 60, what="the long statement")
+    first.kill()
+    ended = second.run(order(BASE, two), keys(database))
+    assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD), ended.text
+    assert ended.result.holder == "first"
+    wait_until_free(database, 200)
     ended = done(second.run(order(BASE, two), keys(database)))
     assert [event["found"] for event in ended.events("settled")] == ["it took effect"]
-    assert database.query("SELECT id, y FROM t") == [(1, 1)]
+    assert database.query("SELECT x FROM u ORDER BY x") == [(0,), (1,)]
 
 
 def test_what_nobody_can_tell_waits_for_a_person(database: MariaDatabase, pods: Pods) -> None:

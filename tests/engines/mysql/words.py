@@ -11,8 +11,9 @@ Pods = Callable[..., Pod]
 
 
 def keys(database: MariaDatabase, **other: object) -> dict[str, str]:
-    """Return the Secret of a database, as a Service Binding has it."""
-    return {**database.params, "type": "mysql", **{key: str(value) for key, value in other.items()}}
+    """Return the Secret of a database, as a Service Binding has it; what goes by way of a proxy can be read by it."""
+    plain = {"sslmode": "disable"} if "port" in other else {}
+    return {**database.params, "type": "mysql", **plain, **{key: str(value) for key, value in other.items()}}
 
 
 def tables(database: MariaDatabase) -> set[str]:

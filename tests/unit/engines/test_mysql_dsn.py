@@ -61,6 +61,8 @@ def test_odd_passwords_may_stand_as_they_are(password: str) -> None:
         "mysql://u:hunter2@h",
         "mysql://u:hunter2@h/",
         "mysql://u:hunter2@/d",
+        "mysql://:hunter2@h/d",
+        "mysql://h/d?password=hunter2",
         "mysql://u:hunter2@h:99999/d",
         "mysql://u:hunter2@h:x/d",
         "mysql://u:hunter2@h1,h2/d",

@@ -106,6 +106,9 @@ def _checked(found: dict[str, str]) -> dict[str, str]:
         raise _UnreadableError("it names no database")
     if not found.get("host") and not found.get("socket"):
         raise _UnreadableError("it names no host")
+    if not found.get("user"):
+        # The driver would take the name of the process's own user.
+        raise _UnreadableError("it names no user")
     for key, largest in (("port", 65535), ("connect_timeout", 3600)):
         value = found.get(key, "1")
         if not value.isascii() or not value.isdecimal() or not 0 < int(value[:9]) <= largest:
