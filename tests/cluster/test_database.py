@@ -67,7 +67,7 @@ def test_a_missing_key(kube: Kube, target: Target) -> None:
         (f"postgres//user:{PASSWORD_OF_NOBODY}@host/db", "InvalidURL"),
         (f"postgres://user:{PASSWORD_OF_NOBODY}@host:port/db", "InvalidURL"),
         (f"postgres://user:{PASSWORD_OF_NOBODY}@host/db?sslmodus=x", "InvalidURL"),
-        (f"mysql://user:{PASSWORD_OF_NOBODY}@host/db", "EngineNotSupported"),
+        (f"mongodb://user:{PASSWORD_OF_NOBODY}@host/db", "EngineNotSupported"),
         (f"postgres://user:{PASSWORD_OF_NOBODY}@nowhere.invalid/db", "Unreachable"),
         (f"postgres://user:{PASSWORD_OF_NOBODY}@10.244.0.1:1/db", "Unreachable"),
     ],

@@ -55,8 +55,6 @@ def test_a_retry_token_starts_one_more_attempt(kube: Kube, target: Target) -> No
         ("CREATE TABLE b ();\nCOMMIT;\nCREATE TABLE c ()", "StatementRefused", "line 2"),
         ("CREATE TABLE b ();\n\nDISCARD ALL", "StatementRefused", "line 3"),
         ("\\connect other", "StatementRefused", "line 1"),
-        ("CREATE TABLE b (n int);\nCREATE INDEX CONCURRENTLY i ON b (n)", "NotSupportedYet", "CONCURRENTLY"),
-        ("VACUUM", "NotSupportedYet", "VACUUM"),
     ],
 )
 def test_statements_that_are_refused_before_anything_runs(
@@ -72,6 +70,23 @@ def test_statements_that_are_refused_before_anything_runs(
     assert piece in condition(found, "Ready")["message"]
     assert "orders-2" in condition(found, "Ready")["message"]
     assert target.tables() == set()
+
+
+def test_what_cannot_run_in_a_transaction_runs_by_itself_and_always_refuses_it(kube: Kube, target: Target) -> None:
+    concurrently = "CREATE TABLE b (n int);\nCREATE INDEX CONCURRENTLY i ON b (n)"
+    kube.apply(
+        target.secret(),
+        migration("orders", "1", concurrently),
+        migration("orders", "2", "CREATE TABLE c ();\nVACUUM", transaction="Always"),
+        schema_version("orders"),
+    )
+    refused = kube.wait_reason("SchemaVersion", "orders", "StatementRefused")
+    assert "line 2" in condition(refused, "Ready")["message"]
+    assert target.tables() == set()
+    kube.apply(migration("orders", "2", "CREATE TABLE c ();\nVACUUM", transaction="Never"))
+    kube.wait_reason("SchemaVersion", "orders", "UpToDate")
+    assert target.tables() == {"b", "c"}
+    assert target.query("SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.i'::regclass") == [(True,)]
 
 
 def test_a_recreated_migration_with_another_text_is_a_mismatch(kube: Kube, target: Target) -> None:

@@ -125,11 +125,18 @@ class Ledger:
         if not self.adopts:
             self._check_empty()
         store, meta = self._store, self._tables.meta
+        occupied = int(bool(self._around.others()))
         store.create()
         if store.rows(select(self._tables.history.c.sequence).limit(1)):
             raise RunError(Reason.LEDGER_INVALID, f"the ledger has a history but no row in {meta.name}")
         store.run(
-            insert(meta).values(singleton=1, ledger=str(uuid.uuid4()), version=LEDGER_VERSION, created=store.clock)
+            insert(meta).values(
+                singleton=1,
+                ledger=str(uuid.uuid4()),
+                version=LEDGER_VERSION,
+                created=store.clock,
+                occupied=occupied,
+            )
         )
         self._log("ledger_created", schema=store.schema, version=LEDGER_VERSION)
 
@@ -247,13 +254,13 @@ class Ledger:
                 f"the history of line {line!r} was changed at its number {number}: the chain of its hashes is broken",
             )
         sequence, last_hash = (past[-1].sequence, past[-1].hash) if past else (0, entries.GENESIS)
-        [(ledger,)] = ask(select(tables.meta.c.ledger))
+        [(ledger, was_occupied)] = ask(select(tables.meta.c.ledger, tables.meta.c.occupied))
         mark = LedgerMark(ledger, sequence, last_hash)
         known = next((each.hash for each in past if each.sequence == order.known_sequence), None)
         repaired = self._repaired()
         entries.check_not_behind(order, mark, known, repaired)
         fresh = not any(entries.has_begun(each.direction, each.canonical) for each in past)
-        if fresh and not self.adopts and not self._has_begun():
+        if fresh and not self.adopts and was_occupied and not self._has_begun():
             # A ledger that was made for an adoption that never was.
             self._check_empty()
         occupied = fresh and self.adopts and bool(self._around.others())

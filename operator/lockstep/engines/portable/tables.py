@@ -70,6 +70,8 @@ def make_tables(options: Mapping[str, Any]) -> Tables:
             _word("ledger"),
             _number("version"),
             _word("created"),
+            # 1 if the database held something else when the ledger was made.
+            _number("occupied"),
             _number("objects_major", null=True),
             _word("objects_options", null=True),
         ),

@@ -186,7 +186,12 @@ def _own(order: Order, control: Control) -> Iterator[None]:
         raise own_error(error, order.database.ledger_schema) from error
     except StoppedError as error:
         reason = control.stop or Reason.DEADLINE_EXCEEDED
-        raise RunError(reason, "the run was stopped before its first migration") from error
+        why = (
+            f"its deadline ({order.limits.deadline_ms} ms) came"
+            if reason is Reason.DEADLINE_EXCEEDED
+            else "it was asked to"
+        )
+        raise RunError(reason, f"the run was stopped between two migrations: {why}") from error
 
 
 class PostgresEngine:

@@ -35,24 +35,26 @@ class Claim:
 def own_error(error: SqlError, schema: str) -> RunError:
     """Return what it means that one of Lockstep's own statements failed."""
     words = f"SQLSTATE {error.sqlstate}: {error.text}"
-    if (error.sqlstate, error.table, error.column) == ("23502", "history", "epoch"):
-        return RunError(Reason.FENCED, "this run no longer holds its line (another has begun): nothing was recorded")
+    reason, text = Reason.RUNNER_FAILED, f"the ledger could not be used ({words})"
     match error.sqlstate:
+        case "23502" if (error.table, error.column) == ("history", "epoch"):
+            reason = Reason.FENCED
+            text = "this run no longer holds its line (another has begun): nothing was recorded"
         case "42501":
-            return RunError(
-                Reason.PERMISSION_DENIED,
+            reason = Reason.PERMISSION_DENIED
+            text = (
                 f"the role lacks a right that the ledger needs ({words}): it must be able to create schema {schema!r} "
-                "(GRANT CREATE ON DATABASE), or own it",
+                "(GRANT CREATE ON DATABASE), or own it"
             )
         case "25006":
-            return RunError(Reason.READ_ONLY, f"the database takes no writes ({words})")
+            reason, text = Reason.READ_ONLY, f"the database takes no writes ({words})"
         case "55P03" | "40P01":
-            return RunError(Reason.LOCK_HELD, f"another session holds a lock on the ledger's tables ({words})")
+            reason, text = Reason.LOCK_HELD, f"another session holds a lock on the ledger's tables ({words})"
         case state if state.startswith(("53", "57", "58")):
-            return RunError(Reason.UNREACHABLE, f"the server cannot serve now ({words})")
+            reason, text = Reason.UNREACHABLE, f"the server cannot serve now ({words})"
         case state if state.startswith(("42", "22", "23")):
-            return RunError(Reason.LEDGER_INVALID, f"schema {schema!r} is not as Lockstep has made it ({words})")
-    return RunError(Reason.RUNNER_FAILED, f"the ledger could not be used ({words})")
+            reason, text = Reason.LEDGER_INVALID, f"schema {schema!r} is not as Lockstep has made it ({words})"
+    return RunError(reason, text)
 
 
 class Ledger:
@@ -153,6 +155,7 @@ class Ledger:
             return
         if not self.adopts:
             self._check_empty()
+        occupied = "true" if self.foreign_objects() else "false"
         for (name,) in self._channel.query(ledger_sql.PUBLISHED):
             self._log("ledger_published", level="warning", publication=name)
         schema = quote(self.schema)
@@ -160,7 +163,7 @@ class Ledger:
         begin += [] if found else [Command(f"CREATE SCHEMA {schema}")]
         begin += [Command(self._on(statement)) for statement in ledger_tables.CREATE]
         begin += self._upgrades(1)
-        begin.append(Command(self._on(ledger_sql.INSERT_META), (LEDGER_VERSION,)))
+        begin.append(Command(self._on(ledger_sql.INSERT_META), (LEDGER_VERSION, occupied)))
         self._change_tables(begin)
         self._log("ledger_created", schema=self.schema, version=LEDGER_VERSION)
 
@@ -295,7 +298,7 @@ class Ledger:
         return [
             *(Command(self._on(sql), (order.line,)) for sql in of_line),
             Command(self._on(ledger_sql.HASH_AT), (order.line, order.known_sequence)),
-            Command(self._on(ledger_sql.META)),
+            Command(self._on(ledger_sql.ORIGIN)),
             Command(self._on(ledger_sql.REPAIRED), (order.line, token)),
         ]
 
@@ -320,7 +323,7 @@ class Ledger:
         check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None, repaired=done)
         mine, anybodys = begun.rows[0]
         fresh = mine != "t"
-        if fresh and not self.adopts and anybodys != "t":
+        if fresh and not self.adopts and anybodys != "t" and meta.rows[0][1] == "t":
             # A ledger that was made for an adoption that never was.
             self._check_empty()
         occupied = fresh and self.adopts and bool(self.foreign_objects())

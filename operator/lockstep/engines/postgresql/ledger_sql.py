@@ -104,7 +104,12 @@ PUBLISHED: Final = "SELECT p.pubname FROM pg_catalog.pg_publication AS p WHERE p
 
 META: Final = "SELECT m.ledger, m.version FROM @.meta AS m"
 
-INSERT_META: Final = "INSERT INTO @.meta (ledger, version) VALUES (pg_catalog.gen_random_uuid(), $1::pg_catalog.int4)"
+ORIGIN: Final = "SELECT m.ledger, m.occupied FROM @.meta AS m"
+
+INSERT_META: Final = """
+INSERT INTO @.meta (ledger, version, occupied)
+VALUES (pg_catalog.gen_random_uuid(), $1::pg_catalog.int4, $2::pg_catalog.bool)
+"""
 SET_VERSION: Final = "UPDATE @.meta SET version = $1::pg_catalog.int4"
 
 CLAIM: Final = """

@@ -113,6 +113,8 @@ UPGRADES: Final[Mapping[int, tuple[str, ...]]] = {
         "ALTER TABLE @.run ADD COLUMN dirty boolean NOT NULL DEFAULT false",
         "CREATE TABLE @.objects (name text PRIMARY KEY, hash text NOT NULL)",
         "ALTER TABLE @.meta ADD COLUMN objects_major integer, ADD COLUMN objects_options text",
+        # Whether the database held something else when the ledger was made.
+        "ALTER TABLE @.meta ADD COLUMN occupied boolean NOT NULL DEFAULT false",
     ),
 }
 """What makes each version of the one before it."""
