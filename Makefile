@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export CLUSTER
 
-.PHONY: help venv lock crds check test unit chaos demo cluster cluster-down image install bench bench-peers clean
+.PHONY: help venv lock crds check test test-all unit chaos demo cluster cluster-down image install bench bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ test: venv ## every test, on a fresh machine too: packages, cluster, image, oper
 	@$(MAKE) --no-print-directory image
 	@$(MAKE) --no-print-directory install HELM_ARGS="$(HELM_ARGS) $(TEST_HELM_ARGS)"
 	$(BIN)/pytest -n 4 --dist worksteal $(PYTEST_ARGS)
+
+test-all: ## make test, with the long suites on every version of PostgreSQL
+	@$(MAKE) --no-print-directory test PYTEST_ARGS="--every-version $(PYTEST_ARGS)"
 
 # CHAOS=n for another number of kills, CHAOS_SEED=n for other ones.
 CHAOS ?= 2000

@@ -1,0 +1,41 @@
+"""What decides how much of the suites is run: `make test` all of it on the newest server, `make test-all` on each."""
+
+import pytest
+
+HEAVY = frozenset(
+    {
+        "test_adopting",
+        "test_catalog",
+        "test_concurrently",
+        "test_contention",
+        "test_copy",
+        "test_drift_runs",
+        "test_drift_store",
+        "test_histories",
+        "test_journal",
+        "test_notices",
+        "test_repairs",
+        "test_rollback",
+    }
+)
+"""Suites of many runs each, in which older servers differ little; the others run on every version each time."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-version", action="store_true", help="run the long suites on the older PostgreSQL versions too"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--every-version"):
+        return
+
+    def is_left_out(item: pytest.Item) -> bool:
+        older = any(f"postgresql{version}" in item.name for version in (15, 16))
+        return older and item.path.stem in HEAVY and "engines" in item.path.parts
+
+    left_out = [item for item in items if is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not is_left_out(item)]
