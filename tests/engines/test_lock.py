@@ -173,7 +173,7 @@ def test_the_fence_refuses_a_run_that_was_overtaken(any_database: Database, pod:
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER])
-@pytest.mark.parametrize("word", [b"COMMIT", b"CREATE TABLE u"])
+@pytest.mark.parametrize("word", [b"\0COMMIT\0", b"CREATE TABLE u"])
 def test_cut_at_the_commit(fault: Fault, word: bytes, any_database: Database, pod: Pod) -> None:
     with FaultyProxy(any_database.server.port) as proxy:
         # The ledger first, so that the word is met in a migration.
@@ -184,7 +184,8 @@ def test_cut_at_the_commit(fault: Fault, word: bytes, any_database: Database, po
         assert proxy.struck.is_set()
     assert ended.code == 0, ended.text
     assert ended.events("connection_lost")
-    assert [step.version for step in ended.result.steps] == ["3", "4"]
+    # Behind them what an earlier run has done, which a status that knows nothing is told.
+    assert [step.version for step in ended.result.steps] == ["1", "3", "4"]
     assert any_database.query("SELECT version FROM lockstep.history ORDER BY sequence") == [("1",), ("3",), ("4",)]
     # What had been committed was found to be, and what had not was run again: two claims by the one run.
     assert any_database.query("SELECT epoch FROM lockstep.run") == [(3,)]
