@@ -188,3 +188,20 @@ def test_another_major_version_of_the_server_begins_anew(database: Database, pod
     assert len(ended.events("drift_baseline")) == 1
     database.query("CREATE TABLE by_hand ()", admin=False)
     assert "by_hand" in drift(pod.run(order(FIRST), keys_of(database)).result).message
+
+
+def test_a_table_that_somebody_is_changing_holds_no_run_up_and_hides_nothing(database: Database, pod: Pod) -> None:
+    pod.run(order(FIRST), keys_of(database))
+    with database.connect() as other, other.transaction():
+        # Printing the view's definition waits for whoever replaces it.
+        other.execute("CREATE VIEW v AS SELECT 1 AS one")
+    pod.run(order(FIRST), keys_of(database))
+    with database.connect() as other, other.transaction():
+        other.execute("LOCK TABLE v IN ACCESS EXCLUSIVE MODE")
+        ended = pod.run(order(FIRST, migration("2", "CREATE TABLE t ()")), keys_of(database))
+        assert (ended.code, ended.result.version) == (0, "2"), ended.text
+        said = drift(ended.result)
+        if said.drifted is None:
+            assert "holds a lock" in said.message
+    # What it has changed meanwhile accuses nobody.
+    assert "public.t" not in drift(pod.run(order(FIRST), keys_of(database)).result).message

@@ -131,6 +131,8 @@ class Recorded:
     mark: LedgerMark
     at: str
     """When it was committed by the database's clock (RFC 3339, UTC)."""
+    rows: int | None = None
+    """Rows that its SQL has touched, where the engine counts them."""
 
 
 @dataclass(frozen=True, slots=True)

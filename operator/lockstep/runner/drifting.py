@@ -69,6 +69,10 @@ class DriftReport:
             RunError: RepairRefused.
         """
         found = session.drift()
+        if found.inconclusive:
+            # To be tried again, but for a policy that never looks.
+            reason = Reason.REPAIR_REFUSED if self._order.policy == "Ignore" else Reason.LOCK_HELD
+            raise RunError(reason, f"drift cannot be accepted now: {found.inconclusive}")
         if found.hash is not None and found.hash != confirm:
             raise RunError(
                 Reason.REPAIR_REFUSED,

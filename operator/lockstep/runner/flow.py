@@ -270,9 +270,11 @@ class Run:
             raise
         self._state.doing = None
         ms = int((time.monotonic() - began) * 1000)
-        self._took(action, recorded.mark, _done(action, ms, recorded.at), script.statements)
+        self._took(action, recorded.mark, _done(action, ms, recorded.at), script.statements, recorded.rows)
 
-    def _took(self, action: Action, mark: LedgerMark, done: StepDone, statements: int = 0) -> None:
+    def _took(
+        self, action: Action, mark: LedgerMark, done: StepDone, statements: int = 0, rows: int | None = None
+    ) -> None:
         state = self._state
         state.mark = mark
         state.steps.append(done)
@@ -288,6 +290,7 @@ class Run:
             version=action.migration.version,
             direction=action.step.direction.value,
             statements=statements,
+            rows=rows,
             ms=done.ms,
             sequence=mark.sequence,
         )

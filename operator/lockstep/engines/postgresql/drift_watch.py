@@ -4,12 +4,14 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.base import DriftFinding, Log, RunError
 from lockstep.engines.postgresql import drift_store
 from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
-from lockstep.engines.postgresql.channel import Channel
+from lockstep.engines.postgresql.channel import Channel, SqlError
 from lockstep.planning import drift
 from lockstep.planning.drift import Change, Expected, Judgement, Objects
 from lockstep.planning.wire import Mode, Order
 
 _OTHERS = "another line's run is under way in this database ({}): what differs may be its work"
+_BLOCKED = "another session holds a lock on a table, so the catalog cannot be read now (SQLSTATE {})"
+_LOCKED = "55P03"
 _NOTHING_YET = "nothing to compare with yet: the next run takes the schema as it is"
 
 
@@ -22,6 +24,8 @@ class DriftWatch:
         self._log = log
         self._options = CatalogOptions(order.database.ledger_schema, frozenset(order.drift.include))
         self._before: Objects | None = None
+        self._blind = False
+        """Whether the catalog could not be read: the run stays dirty then."""
         self._seen: str | None = None
         """Hash of the drift that `look` has found."""
 
@@ -30,17 +34,27 @@ class DriftWatch:
         order = self._order
         if (why := self._why_not()) is not None:
             return DriftFinding(inconclusive=why)
-        expected, found = drift_store.observe(self._channel, self._options)
+        try:
+            expected, found = drift_store.observe(self._channel, self._options)
+        except SqlError as error:
+            if error.sqlstate != _LOCKED:
+                raise
+            # Printing a definition waits for whoever changes the object. What this run changes is taken in by the next.
+            self._blind = True
+            return DriftFinding(inconclusive=_BLOCKED.format(error.sqlstate))
         judgement = self._judge(expected, found)
         if order.mode is Mode.RUN and judgement.change is not None:
             # Once more, with nobody else writing in between.
             expected, found = drift_store.update(self._channel, self._options, lambda e, f: self._judge(e, f).change)
             judgement = self._judge(expected, found)
         self._before = found
+        return self._finding(judgement, expected, found)
+
+    def _finding(self, judgement: Judgement, expected: Expected, found: Objects) -> DriftFinding:
         match judgement.outcome:
             case "Inconclusive":
                 return DriftFinding(inconclusive=_OTHERS.format(", ".join(expected.others)))
-            case "Baseline" if order.mode is not Mode.RUN:
+            case "Baseline" if self._order.mode is not Mode.RUN:
                 return DriftFinding(inconclusive=_NOTHING_YET)
             case "Baseline":
                 self._log("drift_baseline", objects=len(found), server=server_major(self._channel))
@@ -94,6 +108,8 @@ class DriftWatch:
 
     def settle(self) -> None:
         """Take what this run has changed for what shall be."""
+        if self._blind:
+            return
         line, before = self._order.line, self._before
         if before is None:
             drift_store.store(self._channel, self._options.ledger_schema, Change(lines=(line,)))

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import (
@@ -149,7 +150,7 @@ class PostgresSession:
     def apply(self, action: Action, script: Script, waiting: Callable[[str], None]) -> Recorded:
         """Run one step and record it: both or neither."""
         assert isinstance(script, SqlScript)  # noqa: S101 - this engine has made it
-        return self._work.apply(action, script, waiting)
+        return replace(self._work.apply(action, script, waiting), rows=self._work.rows)
 
     def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
         """Record steps that run nothing."""
