@@ -12,6 +12,8 @@ from servers.runner import Pod, migration, order
 
 AUTHELIA = Path(__file__).parents[4] / "shared" / "corpora" / "authelia"
 FOLDERS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
+DOWNS_FAIL = ("mysql", "mariadb")
+"""Where the project's own downs do not work: how they are met is in engines/mysql/test_corpora.py."""
 
 pytestmark = pytest.mark.skipif(not AUTHELIA.is_dir(), reason=f"no corpora in {AUTHELIA.parent}")
 
@@ -30,6 +32,8 @@ def test_authelia_up_and_down_to_nothing(place: Place, target: Target, pod: Pod)
     ended = pod.run(order(*wanted), place.secret)
     assert (ended.code, ended.result.applied) == (0, len(wanted)), ended.text[-3000:]
     assert len(place.tables()) > 15
+    if target.engine in DOWNS_FAIL:
+        return
     ended = pod.run(order(target="base", policy=FREE), place.secret)
     assert (ended.code, ended.result.version) == (0, "base"), ended.text[-3000:]
     assert place.tables() == set()
