@@ -57,6 +57,7 @@ class MigrationFact:
     up_from: Source | None = None
     down_from: Source | None = None
     requires: tuple[Required, ...] = ()
+    transaction: str = "Auto"
     unsupported: str = ""
     """The fields that a later issue brings, in words."""
     status: Mapping[str, Any] | None = None
@@ -117,6 +118,7 @@ def migration_fact(raw: Object) -> MigrationFact:
         up_from=_source(spec.up_from),
         down_from=_source(spec.down_from),
         requires=requires,
+        transaction=spec.transaction,
         unsupported="spec.framework" if spec.framework is not None else "",
     )
 

@@ -88,7 +88,7 @@ def run_input(
     repair: str | None = None,
 ) -> RunInput:
     """Return the input of a run with these members: all that it depends on, see `RunInput.members`."""
-    lines = sorted(digest_line(member) for member in members)
+    lines = sorted(digest_line(member) + member.how for member in members)
     policy = {
         "rollback": spec.rollback,
         "approval": spec.approval,

@@ -39,7 +39,8 @@ class Member:
 
     def as_set_member(self) -> SetMember:
         """Return what the digest needs; the up text must have been read."""
-        return SetMember(self.fact.name, self.fact.version, self.up or "", self.down)
+        how = "" if self.fact.transaction == "Auto" else self.fact.transaction
+        return SetMember(self.fact.name, self.fact.version, self.up or "", self.down, how)
 
 
 def member_of(fact: MigrationFact, sources: Mapping[Source, SourceState]) -> Member:

@@ -19,6 +19,8 @@ class SetMember:
     """Checksum of what takes the database up."""
     down: str = ABSENT
     """Checksum of what takes it back, or `-`."""
+    how: str = ""
+    """How it is run, where that is not the default: no part of the digest, but a reason to try again."""
 
 
 def digest_line(member: SetMember) -> str:

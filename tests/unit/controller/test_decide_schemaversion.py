@@ -10,6 +10,7 @@ import pytest
 from lockstep.api.reasons import Reason
 from lockstep.controller.decide.schemaversion import decide
 from lockstep.controller.decide.state import Decision
+from lockstep.controller.decide.wanted import Ready, want
 from lockstep.controller.facts import SchemaVersionFact, schema_version_fact
 from lockstep.controller.inputs import RunInput, tag, unpack_tags
 from lockstep.controller.snapshot import Limits, LineView, Member, SchemaVersionSnapshot
@@ -840,3 +841,15 @@ def test_a_plans_job_is_not_finished_as_a_run() -> None:
     left = a_job("orders-plan-x-2", str(start.input), 2, target="1", mode="plan", spec={"suspend": True})
     decision = decide(replace(s, runs=(a_run(left),)))
     assert (decision.stop, decision.start) == (left, None)
+
+
+def test_another_way_to_run_it_is_a_reason_to_try_again() -> None:
+    always = a_member("m", "1", transaction="Always")
+    never = a_member("m", "1", transaction="Never")
+    first, second = want(snapshot(fresh(), always)), want(snapshot(fresh(), never))
+    assert isinstance(first, Ready)
+    assert isinstance(second, Ready)
+    assert not first.input.same_work(second.input)
+    # It is no part of the digest, and of what is known to be applied.
+    assert set_digest([always.as_set_member()], None) == set_digest([never.as_set_member()], None)
+    assert tag(always.as_set_member()) == tag(never.as_set_member())
