@@ -21,9 +21,13 @@ HEAVY = frozenset(
 """Suites of many runs each, in which older servers differ little; the others run on every version each time."""
 
 
+SLOW = frozenset({"test_ten_thousand_tables"})
+"""Tests of a minute or more that show speed and not a guarantee."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--every-version", action="store_true", help="run the long suites on the older PostgreSQL versions too"
+        "--every-version", action="store_true", help="run all there is: the long suites on the older PostgreSQL versions too"
     )
 
 
@@ -33,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def is_left_out(item: pytest.Item) -> bool:
         older = any(f"postgresql{version}" in item.name for version in (15, 16))
-        return older and item.path.stem in HEAVY and "engines" in item.path.parts
+        return item.name in SLOW or (older and item.path.stem in HEAVY and "engines" in item.path.parts)
 
     left_out = [item for item in items if is_left_out(item)]
     if left_out:
