@@ -27,7 +27,7 @@ SLOW = frozenset({"test_ten_thousand_tables"})
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--every-version", action="store_true", help="run all there is: the long suites on the older PostgreSQL versions too"
+        "--every-version", action="store_true", help="run all: the long suites on the older PostgreSQL versions too"
     )
 
 
