@@ -12,16 +12,16 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Log, Recorded, RunError, Task
 from lockstep.engines.control import Control
+from lockstep.engines.portable.entries import Claim, next_entry
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure
 from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, ROLLBACK, Frame
 from lockstep.engines.postgresql.journal import JournaledStep, Tools
 from lockstep.engines.postgresql.journal_sql import NOTHING_IN_DOUBT
-from lockstep.engines.postgresql.ledger import Claim
 from lockstep.engines.postgresql.notices import Account
 from lockstep.engines.postgresql.patience import PassingError, Patience
-from lockstep.engines.postgresql.records import Recorder, journal_key, next_entry
+from lockstep.engines.postgresql.records import Recorder, journal_key
 from lockstep.engines.postgresql.resuming import JournalRow, read_rows
 from lockstep.engines.postgresql.statements import SqlScript
 from lockstep.planning.plan import Direction

@@ -15,6 +15,7 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, ConnectionLostError, Log, Recorded, RunError
 from lockstep.engines.control import Control
 from lockstep.engines.lexing import Statement
+from lockstep.engines.portable.entries import Entry
 from lockstep.engines.postgresql import resuming, settling
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, Notice, Reply, SqlError, StoppedError
@@ -23,7 +24,7 @@ from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, RELEASE,
 from lockstep.engines.postgresql.journal_session import JournalSession
 from lockstep.engines.postgresql.notices import Account
 from lockstep.engines.postgresql.patience import Patience
-from lockstep.engines.postgresql.records import Entry, Recorder
+from lockstep.engines.postgresql.records import Recorder
 from lockstep.engines.postgresql.resuming import FINISHED, STARTED, UNKNOWN, JournalRow, Resumption
 from lockstep.engines.postgresql.settler import Settler
 from lockstep.engines.postgresql.settling import Facts, Settlement, Verdict

@@ -3,11 +3,11 @@
 import gzip
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, Identity, LedgerState, Log, RunError
+from lockstep.engines.portable.entries import GENESIS, Claim
 from lockstep.engines.postgresql import ledger_rows as rows
 from lockstep.engines.postgresql import ledger_sql, ledger_tables
 from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError
@@ -18,18 +18,7 @@ from lockstep.planning.plan import History
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.wire import Order, Owner
 
-GENESIS: Final = ""
-"""What the first row of a line's history is hashed with."""
 _BEGIN: Final = Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What the fence checks: the run that holds the line."""
-
-    line: str
-    epoch: int
-    holder: str
 
 
 def own_error(error: SqlError, schema: str) -> RunError:

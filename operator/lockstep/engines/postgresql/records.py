@@ -1,21 +1,16 @@
 """What is written to the ledger for each step: its entry of the history, and what else changes with it."""
 
-import gzip
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lockstep.engines.base import Action, Identity
+from lockstep.engines.portable.entries import Claim, Entry, packed, requirements
 from lockstep.engines.postgresql import journal_sql, record_sql
 from lockstep.engines.postgresql.channel import Channel, Command, Param
-from lockstep.engines.postgresql.ledger import Claim
 from lockstep.engines.postgresql.ledger_rows import step_key
 from lockstep.engines.postgresql.ledger_tables import on
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Direction
-from lockstep.planning.result import LedgerMark
-from lockstep.planning.version import Version
 from lockstep.planning.wire import OrderedMigration, RepairOrder
 
 _PREPARED = {
@@ -34,53 +29,10 @@ _SETTLED = {
 """What a person's look does to the statement that was in doubt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of the history to be."""
-
-    mark: LedgerMark
-    """With the sequence and the hash of the new row."""
-    previous: str
-    direction: Direction
-    canonical: str | None
-
-
-def next_entry(before: LedgerMark, claim: Claim, direction: Direction, migration: OrderedMigration) -> Entry:
-    """Number the next row and hash it with the one before. Pure; the ledger's SQL checks the same hash."""
-    canonical = None if migration.version is None else Version.parse(migration.version).canonical
-    sequence = before.sequence + 1
-    fields = (
-        before.hash,
-        claim.line,
-        sequence,
-        direction.value,
-        canonical,
-        migration.name,
-        migration.up_checksum,
-        migration.down_checksum,
-        claim.epoch,
-        claim.holder,
-    )
-    words = "\n".join("-" if field is None else str(field) for field in fields)
-    digest = hashlib.sha256(words.encode()).hexdigest()
-    return Entry(LedgerMark(before.uuid, sequence, digest), before.hash, direction, canonical)
-
-
 def journal_key(action: Action) -> str:
     """Return by what the journal knows a step's migration."""
     version = action.step.candidate.version
     return step_key(action.migration.name, None if version is None else version.canonical)
-
-
-def _pack(text: str | None) -> bytes | None:
-    return None if text is None else gzip.compress(text.encode(), compresslevel=6, mtime=0)
-
-
-def requirements(migration: OrderedMigration) -> str | None:
-    """Return what a migration requires of other lines, as the ledger keeps it."""
-    if not migration.requires:
-        return None
-    return json.dumps([[line, Version.parse(version).canonical] for line, version in migration.requires])
 
 
 class Recorder:
@@ -167,7 +119,7 @@ class Recorder:
     def _history(self, migration: OrderedMigration, entry: Entry, repair: str | None = None) -> tuple[Param, ...]:
         claim, who = self._claim, self._identity
         # What Data and Seed put in may be anybody's data: their text is not kept.
-        up = _pack(migration.up) if migration.kind == "Schema" else None
+        up = packed(migration.up) if migration.kind == "Schema" else None
         return (
             claim.line,
             claim.epoch,
@@ -186,6 +138,6 @@ class Recorder:
             entry.previous,
             entry.mark.hash,
             up,
-            _pack(migration.down),
+            packed(migration.down),
             repair,
         )
