@@ -111,10 +111,14 @@ class Reading:
 
     def token(self, begin: int, end: int) -> None:
         """Take what is no word."""
+        self.bracket(begin, end)
+        self.previous = self._text[end - 1]
+
+    def bracket(self, begin: int, end: int) -> None:
+        """Take what belongs to the statement and is nothing in its grammar: an end of a conditional comment."""
         if self.start < 0:
             self.start = begin
         self.end = end
-        self.previous = self._text[end - 1]
 
     def word(self, begin: int, end: int, word: str) -> None:
         """Take a word, given in upper case."""

@@ -31,6 +31,8 @@ WHOLE = {
     "conditional-semicolon": "/*! SELECT 1; */",
     "conditional-mariadb": "/*M!100100 SELECT */ 1",
     "conditional-with-a-comment": "/*! SELECT /* ; */ 1 */",
+    "conditional-in-an-expression": "CREATE FUNCTION f() RETURNS INT RETURN CASE WHEN 1 THEN 1 ELSE /*! '' */ END",
+    "conditional-end": "CREATE FUNCTION f() RETURNS INT RETURN CASE WHEN 1 THEN 1 /*!50000 END */",
     "just-text": """SELECT '{{ a }}', "${b}", `<% c %>{% d %}`, '{"a":true}', :name, %s, ?, 5 % 2, {d '2020-01-01'}""",
     "columns": "CREATE TABLE t (`end` INT, begin INT, `if` INT, delimiter INT)",
     "one-statement": "CREATE PROCEDURE p() SELECT IF(1, 2, 3), REPEAT('x', 2)",

@@ -177,10 +177,15 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scann
             reading.see(text[begin + 1 : at - 1].upper())
         elif kind == "conditional":
             conditional = begin
+            reading.bracket(begin, at)
+            continue
         elif kind == "conditional_end":
+            if conditional >= 0:
+                conditional = -1
+                reading.bracket(begin, at)
+                continue
             # Elsewhere it is an operator, and a comment may begin with its slash.
-            at = at if conditional >= 0 else begin + 1
-            conditional = -1
+            at = begin + 1
         elif kind == "template":
             raise reading.refuse(template(token[kind]), begin)
         elif kind == "unclosed":
