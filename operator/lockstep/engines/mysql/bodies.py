@@ -22,7 +22,7 @@ _SIMPLE: Final = frozenset(
 # Words that a name or a type follows, as in `RETURNS SET('a')`.
 _NAMING: Final = frozenset({"RETURNS", "CHARSET", "COLLATE", "OF", "FOLLOWS", "PRECEDES"})
 _JOINED: Final = frozenset({".", "@", "="})
-_CONDITIONS: Final = frozenset({"FOR", "SQLSTATE", "VALUE", "NOT", "FOUND", "SQLWARNING", "SQLEXCEPTION"})
+_CONDITIONS: Final = frozenset({"SQLSTATE", "VALUE", "NOT", "FOUND", "SQLWARNING", "SQLEXCEPTION"})
 # After these an expression goes on, so that END can only be a name in it.
 _OPERAND_FOLLOWS: Final = frozenset("=<>+-*/%^|&!~,") | {"CASE", "WHEN", "THEN", "ELSE", "AND", "OR", "NOT", "UNTIL"}
 
@@ -133,7 +133,8 @@ class Body:
         if previous in {".", "@"}:
             return
         if self._handles:
-            if word in _CONDITIONS or previous in {"FOR", ","}:
+            # A second FOR is a loop of MariaDB's.
+            if word in _CONDITIONS or previous in {"HANDLER", "FOR", ","}:
                 return
             self._handles, self._starts = False, True
         if word in {"NOT", "ATOMIC"} and previous in {"BEGIN", "NOT"} and self._starts:
