@@ -13,9 +13,9 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, RunError
+from lockstep.engines.entries import Claim
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.session import IDLE_SECONDS, quote
-from lockstep.engines.portable.entries import Claim
 from lockstep.engines.portable.ledger import LastRun
 from lockstep.engines.portable.tables import PREFIX
 

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Log, Recorded, RunError
 from lockstep.engines.control import Control
+from lockstep.engines.entries import canonical_of
 from lockstep.engines.lexing import Statement
 from lockstep.engines.mysql import failures
 from lockstep.engines.mysql.account import Account
@@ -20,7 +21,6 @@ from lockstep.engines.mysql.server import Server
 from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.statements import Kind, SqlScript
 from lockstep.engines.mysql.store import translated
-from lockstep.engines.portable.entries import canonical_of
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.rows import step_key
 from lockstep.engines.portable.store import Store

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
-from lockstep.engines.portable.entries import Claim
+from lockstep.engines.entries import Claim
 from lockstep.engines.portable.store import Store
 
 STARTED: Final = "started"

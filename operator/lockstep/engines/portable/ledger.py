@@ -8,9 +8,10 @@ from typing import Final, Protocol
 from sqlalchemy import ColumnElement, insert, or_, select, update
 
 from lockstep.api.reasons import Reason
+from lockstep.engines import entries
 from lockstep.engines.base import Identity, LedgerState, Log, RunError
-from lockstep.engines.portable import entries, rows
-from lockstep.engines.portable.entries import Claim, Past
+from lockstep.engines.entries import Claim, Past
+from lockstep.engines.portable import rows
 from lockstep.engines.portable.store import Row, Store
 from lockstep.engines.portable.tables import LEDGER_VERSION
 from lockstep.planning.plan import Direction, History

@@ -10,9 +10,9 @@ from dataclasses import replace
 from sqlalchemy import delete, insert, select, update
 
 from lockstep.api.reasons import Reason
+from lockstep.engines import entries
 from lockstep.engines.base import Action, Identity, Recorded, RunError
-from lockstep.engines.portable import entries
-from lockstep.engines.portable.entries import Claim, Entry
+from lockstep.engines.entries import Claim, Entry
 from lockstep.engines.portable.journal import Journal
 from lockstep.engines.portable.rows import step_key
 from lockstep.engines.portable.store import Store

@@ -6,7 +6,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
-from lockstep.engines.portable.entries import Past, version_of
+from lockstep.engines.entries import Past, version_of
 from lockstep.engines.portable.store import Row
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated, Taken

@@ -12,7 +12,7 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Log, Recorded, RunError, Task
 from lockstep.engines.control import Control
-from lockstep.engines.portable.entries import Claim, next_entry
+from lockstep.engines.entries import Claim, next_entry
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure

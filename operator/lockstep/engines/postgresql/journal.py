@@ -14,8 +14,8 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, ConnectionLostError, Log, Recorded, RunError
 from lockstep.engines.control import Control
+from lockstep.engines.entries import Entry
 from lockstep.engines.lexing import Statement
-from lockstep.engines.portable.entries import Entry
 from lockstep.engines.postgresql import resuming, settling
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, Notice, Reply, SqlError, StoppedError

@@ -7,7 +7,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, Identity, LedgerState, Log, RunError
-from lockstep.engines.portable.entries import GENESIS, Claim
+from lockstep.engines.entries import GENESIS, Claim
 from lockstep.engines.postgresql import ledger_rows as rows
 from lockstep.engines.postgresql import ledger_sql, ledger_tables
 from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError

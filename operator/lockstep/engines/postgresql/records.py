@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lockstep.engines.base import Action, Identity
-from lockstep.engines.portable.entries import Claim, Entry, packed, requirements
+from lockstep.engines.entries import Claim, Entry, packed, requirements
 from lockstep.engines.postgresql import journal_sql, record_sql
 from lockstep.engines.postgresql.channel import Channel, Command, Param
 from lockstep.engines.postgresql.ledger_rows import step_key
