@@ -212,5 +212,5 @@ def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None, 
         raise RunError(
             Reason.LEDGER_BEHIND,
             f"{what}, or it was restored from an older backup; nothing is run again: restore what is missing, or go on "
-            f"from what the database has with spec.repair: AcceptLedger and confirm: {words}",
+            f"from what the database has with spec.repair: AcceptLedger, a new token and confirm: {words}",
         )

@@ -114,6 +114,22 @@ def test_a_rewound_ledger_is_a_persons_to_judge(place: Place, pod: Pod) -> None:
     assert pod.run(again, place.secret).result.reason is Reason.LEDGER_BEHIND
 
 
+def test_a_token_that_has_served_another_act_accepts_no_ledger(place: Place, pod: Pod) -> None:
+    pod.run(order(USERS), place.secret)
+    place.query(str(EMAIL.up))
+    by_hand = RepairOrder("t", "MarkApplied", version="2")
+    seen = pod.run(order(*ALL, repair=by_hand), place.secret).result.ledger
+    assert seen is not None
+    place.query(f"DELETE FROM {place.ledger('history')} WHERE sequence = {seen.sequence}")
+    place.query(f"DELETE FROM {place.ledger('applied')} WHERE canonical = '3'")
+    wanted = order(*ALL, target="2", known_ledger=seen.uuid, known_sequence=seen.sequence, known_hash=seen.hash)
+    accepted = RepairOrder("t", "AcceptLedger", confirm=f"{seen.uuid}/{seen.sequence - 1}")
+    ended = pod.run(replace(wanted, repair=accepted), place.secret)
+    assert (ended.code, ended.result.reason) == (30, Reason.LEDGER_BEHIND), ended.text
+    ended = pod.run(replace(wanted, repair=replace(accepted, token="t2")), place.secret)
+    assert (ended.code, ended.result.version, ended.result.repaired) == (0, "0002", "t2"), ended.text
+
+
 def test_another_or_no_ledger_is_a_persons_to_judge(place: Place, pod: Pod) -> None:
     wanted = order(USERS, known_ledger="6b7f4c36-0000-4000-8000-000000000000")
     assert pod.run(wanted, place.secret).result.reason is Reason.LEDGER_BEHIND

@@ -7,7 +7,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, Identity, LedgerState, Log, RunError
-from lockstep.engines.entries import GENESIS, Claim
+from lockstep.engines.entries import GENESIS, Claim, check_not_behind
 from lockstep.engines.postgresql import ledger_rows as rows
 from lockstep.engines.postgresql import ledger_sql, ledger_tables
 from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError
@@ -308,8 +308,8 @@ class Ledger:
             )
         sequence, last_hash = (int(tail.rows[0][0] or 0), tail.rows[0][1] or "") if tail.rows else (0, GENESIS)
         mark = LedgerMark(meta.rows[0][0] or "", sequence, last_hash)
-        done = repaired.rows == (("t",),)
-        check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None, repaired=done)
+        repair = int(repaired.rows[0][0] or 0) if repaired.rows else None
+        check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None, repair)
         mine, anybodys = begun.rows[0]
         fresh = mine != "t"
         if fresh and not self.adopts and anybodys != "t" and meta.rows[0][1] == "t":
@@ -330,7 +330,7 @@ class Ledger:
             occupied=occupied,
         )
         recent = () if order.known_sequence else self._channel.query(self._on(ledger_sql.RECENT), order.line)
-        return LedgerState(mark, history, rows.recent(recent), done)
+        return LedgerState(mark, history, rows.recent(recent), repair is not None)
 
     def last_run(self) -> LastRun | None:
         """Return which run entered the line last."""
@@ -365,38 +365,3 @@ def _foreign(line: str, owned: Reply) -> RunError:
         f"line {line!r} of this database belongs to SchemaVersion {owner}: one line has one owner; "
         "give this one another spec.schema or another database",
     )
-
-
-def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None, *, repaired: bool = False) -> None:
-    """See that the ledger still has all that the status has seen of it. Pure.
-
-    Args:
-        order: what the status knows, and what a person accepts.
-        mark: what the ledger is.
-        hash_at_known: the hash of its entry with the number that the status knows.
-        repaired: whether the order's repair is in the ledger already, and only its result was lost.
-
-    Raises:
-        RunError: LedgerBehind, for a person to decide: what ran may be gone, and may not.
-    """
-    what = None
-    repair = order.repair
-    if repair is not None and repair.action == "AcceptLedger" and (repaired or repair.confirm == ledger_words(mark)):
-        return
-    if order.known_ledger is not None and order.known_ledger != mark.uuid:
-        what = f"this is ledger {mark.uuid}, the status has seen {order.known_ledger}: it is another database"
-    elif order.known_sequence > mark.sequence:
-        what = f"the ledger ends at its number {mark.sequence}, the status has seen {order.known_sequence}"
-    elif order.known_sequence and order.known_hash is not None and hash_at_known != order.known_hash:
-        what = f"number {order.known_sequence} of the ledger is not the one that the status has seen"
-    if what is not None:
-        raise RunError(
-            Reason.LEDGER_BEHIND,
-            f"{what}, or it was restored from an older backup; nothing is run again: restore what is missing, or go on "
-            f"from what the database has with spec.repair: AcceptLedger and confirm: {ledger_words(mark)}",
-        )
-
-
-def ledger_words(mark: LedgerMark) -> str:
-    """Return what a person confirms of a ledger: its identity and its last number."""
-    return f"{mark.uuid}/{mark.sequence}"

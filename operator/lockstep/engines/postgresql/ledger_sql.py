@@ -208,9 +208,10 @@ SELECT h.direction, h.name, h.version, h.up_checksum, COALESCE(h.down_checksum, 
 FROM @.history AS h WHERE h.line = $1::pg_catalog.text ORDER BY h.sequence DESC LIMIT 200
 """
 
+# The entry that records a person's act, by its token.
 REPAIRED: Final = """
-SELECT EXISTS (SELECT FROM @.history AS h
-               WHERE h.line = $1::pg_catalog.text AND h.repair = $2::pg_catalog.text)
+SELECT h.sequence FROM @.history AS h
+WHERE h.line = $1::pg_catalog.text AND h.repair = $2::pg_catalog.text LIMIT 1
 """
 
 TEXTS: Final = """
