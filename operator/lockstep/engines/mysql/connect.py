@@ -73,7 +73,10 @@ class Connector:
             # From here on the pool has no say over it, and nothing to say of its end.
             connection.detach()
         except BaseException:
-            raw.close()
+            # Lost meanwhile, it has closed itself: the driver makes an error of a second time.
+            with suppress(Exception):
+                raw.close()
+            handle.close()
             raise
         return connection, Channel(raw, handle, self._control, self.kill)
 
