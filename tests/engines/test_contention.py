@@ -16,13 +16,14 @@ import pytest
 from engines.conftest import Servers
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import Order, OrderedMigration
-from servers.counted import LOCKS, Connection, first, is_idle, mark, one_by_one, together, verify
+from servers.counted import first, mark, one_by_one, together, verify
 from servers.counting import CountingProxy, Strike
 from servers.nursery import Newborn, Nursery
 from servers.postgres import Database, Postgres
 from servers.process import wait_until
 from servers.proxy import Proxy
 from servers.runner import OWNER, Ended, keys_of, limits, migration, order
+from servers.views import LOCKS, Connection, PostgresqlView
 
 Pods = Callable[[str], Newborn]
 
@@ -114,9 +115,9 @@ def test_twenty_runs_at_once(lines: int, any_database: Database, any_admin: Conn
     assert sum(each.result.applied for each in ends) == 4 * lines
     assert sum(len(each.events("ledger_created")) for each in ends) == 1
     for name in names:
-        seen = verify(any_admin, line_of(name), name)
+        seen = verify(PostgresqlView(any_admin), line_of(name), name)
         assert (seen.applied, seen.journal) == ({"1", "2", "3", "4"}, {})
-    assert is_idle(any_admin)
+    assert PostgresqlView(any_admin).is_idle()
 
 
 def test_four_lines_make_the_ledger_at_once_twenty_times(database: Database, admin: Connection, pods: Pods) -> None:
@@ -126,7 +127,7 @@ def test_four_lines_make_the_ledger_at_once_twenty_times(database: Database, adm
         assert sum(len(each.events("ledger_created")) for each in ends) == 1
         assert rows(admin, "SELECT count(*) FROM lockstep.meta") == [(1,)]
         for name in names:
-            assert verify(admin, [first(name)], name).applied == {"1"}
+            assert verify(PostgresqlView(admin), [first(name)], name).applied == {"1"}
             admin.execute(f"DROP TABLE {name}_marks".encode())
         admin.execute("SET client_min_messages = warning; DROP SCHEMA lockstep CASCADE")
 
@@ -196,19 +197,19 @@ def test_a_holder_that_is_gone(how: str, idle: bool, database: Database, admin: 
         holder = Holder(database, admin, proxy, pods, idle=idle)
         getattr(holder, how)()
         # The lock is free without anybody's help, and nothing of the migration is there.
-        wait_until(lambda: is_idle(admin), FREE_SECONDS, "a free lock")
-        assert verify(admin, [PACED, LONG]).applied == {"1"}
+        wait_until(PostgresqlView(admin).is_idle, FREE_SECONDS, "a free lock")
+        assert verify(PostgresqlView(admin), [PACED, LONG]).applied == {"1"}
         admin.execute("UPDATE pace SET seconds = 0")
         ended = pods("second").run(order(PACED, LONG), keys_of(database))
         assert (ended.code, ended.result.applied) == (0, 1), ended.text
-        assert verify(admin, [PACED, LONG]).applied == {"1", "2"}
+        assert verify(PostgresqlView(admin), [PACED, LONG]).applied == {"1", "2"}
         if holder.pod.alive:
             # It wakes up, and finds that all is done, or that its time is over.
             holder.pod.signal(signal.SIGCONT)
             ended = holder.pod.end()
             assert ended.result.reason in {Reason.UP_TO_DATE, Reason.DEADLINE_EXCEEDED}, ended.text
             assert ended.result.reason is Reason.UP_TO_DATE or not idle
-            assert verify(admin, [PACED, LONG]).applied == {"1", "2"}
+            assert verify(PostgresqlView(admin), [PACED, LONG]).applied == {"1", "2"}
 
 
 def test_two_pods_of_one_job(any_database: Database, any_admin: Connection, pods: Pods) -> None:
@@ -220,14 +221,14 @@ def test_two_pods_of_one_job(any_database: Database, any_admin: Connection, pods
     # The Job counts it as a failure that may be tried again, and its message says who is at work.
     ended = other.run(wanted, keys_of(any_database))
     assert (ended.code, ended.result.reason, ended.result.holder) == (10, Reason.LOCK_HELD, "orders-abc-x1")
-    assert verify(any_admin, [PACED, LONG]).applied == {"1"}
+    assert verify(PostgresqlView(any_admin), [PACED, LONG]).applied == {"1"}
     one.kill()
     any_admin.execute("UPDATE pace SET seconds = 0")
     # The server has still to notice; the replacement's attempts go on until it has.
-    wait_until(lambda: is_idle(any_admin), FREE_SECONDS, "a free lock")
+    wait_until(PostgresqlView(any_admin).is_idle, FREE_SECONDS, "a free lock")
     ended = other.run(wanted, keys_of(any_database))
     assert (ended.code, ended.result.applied) == (0, 1), ended.text
-    assert verify(any_admin, [PACED, LONG]).applied == {"1", "2"}
+    assert verify(PostgresqlView(any_admin), [PACED, LONG]).applied == {"1", "2"}
 
 
 # What no splitter can see: it lets go of the run's own locks, as a pooler in between or a failover might.
@@ -263,13 +264,13 @@ def test_a_zombie_is_fenced(
         assert rows(any_admin, LOCKS) == []
         ended = second.run(order(*migrations), keys_of(any_database))
         assert (ended.code, ended.result.applied) == (0, 2), ended.text
-        done = verify(any_admin, migrations)
+        done = verify(PostgresqlView(any_admin), migrations)
         assert done.applied == {"1", "2", "3", "4"}
         proxy.release()
         zombie.signal(signal.SIGCONT)
         ended = zombie.end()
     assert (ended.code, ended.result.reason) == (10, Reason.FENCED), ended.text
-    assert verify(any_admin, migrations) == done
+    assert verify(PostgresqlView(any_admin), migrations) == done
     assert not done.journal
 
 
@@ -307,7 +308,7 @@ def test_an_index_is_built_while_ten_wait_for_the_lock(
     assert {each.result.reason for each in ends} <= {Reason.UP_TO_DATE, Reason.LOCK_HELD}
     assert not any(each.events("retry") for each in ends)
     for line in ("orders", "billing"):
-        seen = verify(any_admin, [first(line), one_by_one("2", line)], line)
+        seen = verify(PostgresqlView(any_admin), [first(line), one_by_one("2", line)], line)
         assert (seen.applied, seen.journal) == ({"1", "2"}, {})
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     assert rows(any_admin, deadlocks) == [(0,)]
@@ -341,13 +342,13 @@ def test_at_every_commit_of_a_run(
             pod.start(order(*migrations), secret)
             code = pod.wait()
             proxy.disarm()
-            wait_until(lambda: is_idle(any_admin), FREE_SECONDS, "a free lock")
-            state = verify(any_admin, migrations)
+            wait_until(PostgresqlView(any_admin).is_idle, FREE_SECONDS, "a free lock")
+            state = verify(PostgresqlView(any_admin), migrations)
             seen["by half"] += bool(state.journal)
             if code < 0:
                 seen["killed"] += 1
                 assert pods(f"next{number}").run(order(*migrations), secret).code == 0
-                state = verify(any_admin, migrations)
+                state = verify(PostgresqlView(any_admin), migrations)
             else:
                 seen["cut"] += len(pod.ended(code).events("connection_lost"))
                 assert code == 0, pod.text()

@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lockstep.planning.result import decode_result
 from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, Order, pack
+from servers.moments import End, Moments
 from servers.runner import Ended, Pod
 
 ENGINES = ("postgresql", "mysql", "sqlite")
@@ -70,6 +71,8 @@ class Newborn(Pod):
         self._read = 0
         self._pidfd: int | None = None
         self.pid = 0
+        self.strikes_itself: tuple[int, End] | None = None
+        """Where SQLite is run: the moment at which it is to end, and how; None: they are not counted."""
 
     @property
     def alive(self) -> bool:
@@ -83,15 +86,26 @@ class Newborn(Pod):
         self.mount(SECRET_DIR, secret)
         self.message.unlink(missing_ok=True)
         self._log.write_text("")
+        self._moments.unlink(missing_ok=True)
         self._read = 0
         environment = {
             "LOCKSTEP_ROOT": str(self.folder),
             "LOCKSTEP_TERMINATION_LOG": str(self.message),
             "POD_NAME": self.name,
         }
-        self.pid = self._nursery.ask(environment=environment, log=str(self._log))
+        moments = None if self.strikes_itself is None else [*self.strikes_itself, str(self._moments)]
+        self.pid = self._nursery.ask(environment=environment, log=str(self._log), moments=moments)
         # It is not reaped before it is asked for, so that its number stays its own.
         self._pidfd = os.pidfd_open(self.pid)
+
+    @property
+    def _moments(self) -> Path:
+        return self.folder / "moments"
+
+    def counted(self) -> tuple[int, bool]:
+        """Return how many moments there were in a run that came to its end, and whether it was struck before it."""
+        count, struck = self._moments.read_text().split()
+        return int(count), struck == "1"
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal, if it is still there."""
@@ -166,13 +180,16 @@ def _mother(engine: str) -> None:
         else:
             answer = os.fork()
             if answer == 0:
-                _child(asked["environment"], asked["log"], main.main)
+                _child(asked["environment"], asked["log"], main.main, asked["moments"])
         print(answer, flush=True)
 
 
-def _child(environment: Mapping[str, str], log: str, main: "object") -> None:
+def _child(
+    environment: Mapping[str, str], log: str, main: Callable[[], int], moments: tuple[int, str, str] | None
+) -> None:
     """Become a runner, and never return."""
     code = 70
+    counted = None
     try:
         os.environ.update(environment)
         for number, target, flags in ((0, os.devnull, os.O_RDONLY), (1, log, os.O_WRONLY | os.O_APPEND)):
@@ -180,9 +197,14 @@ def _child(environment: Mapping[str, str], log: str, main: "object") -> None:
             os.dup2(opened, number)
             os.close(opened)
         os.dup2(1, 2)
-        assert callable(main)
+        if moments is not None:
+            at, end, report = moments
+            counted = Moments(at, End(end), Path(report))
+            counted.arm()
         code = main()
         sys.stdout.flush()
+        if counted is not None:
+            counted.told()
     except BaseException:
         traceback.print_exc()
     finally:

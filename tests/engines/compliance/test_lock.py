@@ -1,6 +1,5 @@
 """One run at a time on a line, whatever becomes of the runners, and each migration exactly once."""
 
-import random
 import signal
 import threading
 from collections.abc import Callable
@@ -104,34 +103,6 @@ def test_killed_inside_of_a_migration(place: Place, target: Target, pods: Pods) 
         assert (ended.code, ended.result.applied) == (0, 1), ended.text
         assert place.query("SELECT id FROM users") == [(1,)]
         assert place.history() == [("up", "0001"), ("up", "3")]
-
-
-@pytest.mark.parametrize("seed", [20261124])
-def test_killed_at_any_moment_each_is_applied_exactly_once(seed: int, place: Place, pods: Pods) -> None:
-    """kill -9 after a number of applied migrations that chance has chosen, with or without a little more time."""
-    chance = random.Random(seed)
-    total = 60
-    migrations = [
-        migration(f"{n}", f"CREATE TABLE t{n} (id int);\nINSERT INTO t{n} VALUES ({n});") for n in range(1, total + 1)
-    ]
-    wanted = order(*migrations)
-    assert pods("before").run(order(target="base"), place.secret).code == 0
-    for number in range(8):
-        pod = pods(f"pod{number}")
-        pod.start(wanted, place.secret)
-        try:
-            for _ in range(chance.randrange(1, 8)):
-                pod.wait_for("applied")
-        except AssertionError:
-            # It has given way to the one before, whose end the server has not noticed yet, or it was done.
-            pod.end()
-        else:
-            pod.kill()
-    ended = run_when_free(pods("last"), wanted, place)
-    assert (ended.code, ended.result.version) == (0, f"{total}"), ended.text
-    assert place.history() == [("up", f"{n}") for n in range(1, total + 1)]
-    for n in range(1, total + 1):
-        assert place.query(f"SELECT id FROM t{n}") == [(n,)]
 
 
 def entered(place: Place, wanted: Order, control: Control, pod: str) -> Session:

@@ -1,8 +1,5 @@
 """Runs that die while a statement that commits by itself is under way: before it, in it, after it."""
 
-import random
-import time
-
 import pytest
 
 from engines.mysql.words import (
@@ -172,39 +169,3 @@ def test_the_session_of_a_run_that_goes_on_is_what_the_text_has_made_it(database
     wait_until_free(database, 40)
     done(second.run(order(migration("1", text)), keys(database)))
     assert database.query("SELECT x FROM a") == [(7,)]
-
-
-def test_kills_at_random(database: MariaDatabase, pods: Pods) -> None:
-    """Whatever is killed whenever: each row once, each object once, the ledger as the database."""
-    chance = random.Random(20261124)
-    wanted = order(
-        migration("1", "CREATE TABLE log (n int)"),
-        *(
-            migration(str(n), f"INSERT INTO log VALUES ({n}); CREATE TABLE t{n} (x int); INSERT INTO log VALUES ({-n})")
-            if n % 2
-            else migration(str(n), f"INSERT INTO log VALUES ({n}); INSERT INTO log VALUES ({-n})")
-            for n in range(2, 60)
-        ),
-    )
-    kills = 0
-    for number in range(15):
-        pod = pods(f"pod{number}")
-        pod.start(wanted, keys(database))
-        assert pod.process is not None
-        pod.wait_for("locked", 60)
-        end = time.monotonic() + chance.uniform(0.0, 0.5)
-        while pod.process.poll() is None and time.monotonic() < end:
-            time.sleep(0.005)
-        if pod.process.poll() is not None:
-            pod.end()
-            break
-        pod.kill()
-        kills += 1
-        wait_until_free(database)
-    done(pods("last").run(wanted, keys(database)))
-    assert kills > 2
-    expected = sorted(sign * n for n in range(2, 60) for sign in (1, -1))
-    assert [row[0] for row in database.query("SELECT n FROM log ORDER BY n")] == expected
-    assert tables(database) == {"log", *(f"t{n}" for n in range(3, 60, 2))}
-    assert applied(database) == [str(n) for n in range(1, 60)]
-    assert journal(database) == []
