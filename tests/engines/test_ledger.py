@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lockstep.api.reasons import Reason
+from lockstep.planning.checksum import checksum
 from lockstep.planning.result import LedgerMark
-from lockstep.planning.wire import DatabaseOrder
+from lockstep.planning.wire import DatabaseOrder, Policy
 from servers.postgres import APP, Database
 from servers.runner import OWNER, Pod, keys_of, migration, order
 
@@ -143,3 +144,17 @@ def test_a_changed_history_shows(sql: str, any_database: Database, pod: Pod) -> 
     any_database.query(sql)
     ended = pod.run(order(ONE, TWO), keys_of(any_database))
     assert (ended.code, ended.result.reason) == (30, Reason.LEDGER_INVALID)
+
+
+@pytest.mark.parametrize(
+    "body", ["'forged'", "body || 'more'", "(SELECT body FROM lockstep.texts WHERE checksum <> %)"]
+)
+def test_a_changed_text_shows(body: str, any_database: Database, pod: Pod) -> None:
+    both = replace(ONE, down="DROP TABLE t", down_checksum=checksum("DROP TABLE t"))
+    assert pod.run(order(both), keys_of(any_database)).code == 0
+    down = f"'{both.down_checksum}'"
+    any_database.query(f"UPDATE lockstep.texts SET body = {body.replace('%', down)} WHERE checksum = {down}")
+    # Without its Migration: the ledger's text is what would run.
+    ended = pod.run(order(target="base", policy=Policy(rollback="Allow")), keys_of(any_database))
+    assert (ended.code, ended.result.reason) == (30, Reason.LEDGER_INVALID), ended.text
+    assert any_database.query("SELECT to_regclass('t') IS NULL") == [(False,)]

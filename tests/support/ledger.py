@@ -217,7 +217,7 @@ class _Session:
         ledger.note(StepDone(candidate.name, action.migration.version, "repair", 0, AT))
         return Recorded(ledger.mark(), AT)
 
-    def apply(self, action: Action, script: Any, waiting: Any) -> Recorded:
+    def apply(self, action: Action, script: Any, waiting: Any, following: Any = None) -> Recorded:
         """Run one step."""
         self.ledger.fault(action)
         return self.ledger.take(action)

@@ -133,6 +133,8 @@ class Recorded:
     """When it was committed by the database's clock (RFC 3339, UTC)."""
     rows: int | None = None
     """Rows that its SQL has touched, where the engine counts them."""
+    next_is_sent: bool = False
+    """Whether the step behind it is on its way already: to be applied next, whatever has come up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +204,25 @@ class Session(Protocol):
             RunError: RepairRefused, if what it is about is not so.
         """
 
-    def apply(self, action: Action, script: Script, waiting: Callable[[str], None]) -> Recorded:
-        """Run one step and record it: both or neither; `waiting` is told what a repeated try waits for.
+    def apply(
+        self,
+        action: Action,
+        script: Script,
+        waiting: Callable[[str], None],
+        following: tuple[Action, Script] | None = None,
+    ) -> Recorded:
+        """Run one step and record it: both or neither.
+
+        Args:
+            action: the step.
+            script: its SQL.
+            waiting: told what a repeated try waits for.
+            following: the step behind it; it may be sent before the end of this one is known, and runs only if this
+                one is committed.
 
         Raises:
-            RunError: if it failed; then nothing of it is left, or the line is Partial.
-            ConnectionLostError: if it is not known whether it is there.
+            RunError: if it failed; then nothing of it is left, or the line is Partial. Nothing of the following one is.
+            ConnectionLostError: if it is not known whether it is there, or the following one.
         """
 
     def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:

@@ -16,7 +16,7 @@ from lockstep.planning.checksum import checksum
 from lockstep.planning.plan import Direction, Undone
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.version import InvalidVersionError, Version
-from lockstep.planning.wire import Order, OrderedMigration, Owner
+from lockstep.planning.wire import OrderedMigration
 
 GENESIS: Final = ""
 """What the first row of a line's history is hashed with."""
@@ -40,6 +40,11 @@ class Entry:
     previous: str
     direction: Direction
     canonical: str | None
+
+    @property
+    def before(self) -> LedgerMark:
+        """The entry that it comes behind; number 0: none."""
+        return LedgerMark(self.mark.uuid, self.mark.sequence - 1, self.previous)
 
 
 def next_entry(before: LedgerMark, claim: Claim, direction: Direction, migration: OrderedMigration) -> Entry:
@@ -164,53 +169,3 @@ def unpacked(name: str, body: bytes) -> str:
     if text is None or checksum(text) != name:
         raise RunError(Reason.LEDGER_INVALID, f"the ledger's text {name[:12]} was changed")
     return text
-
-
-def foreign(line: str, owner: Owner) -> RunError:
-    """Return the error of a line that another SchemaVersion owns."""
-    return RunError(
-        Reason.FOREIGN_OWNER,
-        f"line {line!r} of this database belongs to SchemaVersion {owner}: one line has one owner; "
-        "give this one another spec.schema or another database",
-    )
-
-
-def fenced(line: str, label: str) -> RunError:
-    """Return the error of a run that was overtaken by another."""
-    return RunError(
-        Reason.FENCED,
-        f"{label}: this run no longer holds line {line!r} (another has begun): nothing of it was committed",
-    )
-
-
-def check_not_behind(order: Order, mark: LedgerMark, hash_at_known: str | None, repaired: int | None) -> None:
-    """See that the ledger still has all that the status has seen of it.
-
-    Args:
-        order: with what the status has seen.
-        mark: the ledger's last entry.
-        hash_at_known: of the entry that the status has seen last.
-        repaired: number of the entry that records the order's repair; None: it is still to be done.
-
-    Raises:
-        RunError: LedgerBehind, for a person to decide: what ran may be gone, and may not.
-    """
-    repair = order.repair
-    words = f"{mark.uuid}/{mark.sequence}"
-    # Once it is done the ledger is one entry longer than what was accepted; the status has not seen that yet.
-    accepted = words if repaired is None else f"{mark.uuid}/{repaired - 1}"
-    if repair is not None and repair.action == "AcceptLedger" and repair.confirm == accepted:
-        return
-    what = None
-    if order.known_ledger is not None and order.known_ledger != mark.uuid:
-        what = f"this is ledger {mark.uuid}, the status has seen {order.known_ledger}: it is another database"
-    elif order.known_sequence > mark.sequence:
-        what = f"the ledger ends at its number {mark.sequence}, the status has seen {order.known_sequence}"
-    elif order.known_sequence and order.known_hash is not None and hash_at_known != order.known_hash:
-        what = f"number {order.known_sequence} of the ledger is not the one that the status has seen"
-    if what is not None:
-        raise RunError(
-            Reason.LEDGER_BEHIND,
-            f"{what}, or it was restored from an older backup; nothing is run again: restore what is missing, or go on "
-            f"from what the database has with spec.repair: AcceptLedger, a new token and confirm: {words}",
-        )

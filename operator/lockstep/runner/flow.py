@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Final
 
 from lockstep.api.reasons import Reason
@@ -53,8 +54,8 @@ class State:
     """The line's versions in the database; None: not learnt yet."""
     mark: LedgerMark | None = None
     entered: bool = False
-    doing: Action | None = None
-    """The step whose end is not known, if the session is lost now."""
+    doing: tuple[Action, ...] = ()
+    """The steps whose ends are not known, if the session is lost now."""
     touched: bool = False
     """Whether this run may have changed the database: by a part of a step, too."""
     steps: list[StepDone] = field(default_factory=list)
@@ -149,9 +150,11 @@ class Run:
         state = self._state
         state.entered = True
         self._note(ledger)
-        if (doing := state.doing) is not None and _holds(ledger.history, doing):
+        for doing in state.doing:
+            if not _holds(ledger.history, doing):
+                break
             state.steps.append(_done(doing, 0, ""))
-        state.doing = None
+        state.doing = ()
         sequence = ledger.mark.sequence if ledger.mark is not None else 0
         self._report.log(
             "locked", line=self._order.line, version=str(state.version), sequence=sequence, holder=self._pod
@@ -231,18 +234,19 @@ class Run:
         only, rest = recorded_only(plan)
         actions = to_actions(rest, self._order, session)
         # All of them are read before the first is run.
-        scripts = [self._engine.script(action) for action in actions]
+        steps = [(action, self._engine.script(action)) for action in actions]
         try:
             if only:
                 self._record(session, to_actions(only, self._order, session))
-            for action, script in zip(actions, scripts, strict=True):
-                if (stop := self._control.stop) is not None:
+            is_sent = False
+            for step, following in zip_longest(steps, steps[1:]):
+                if not is_sent and (stop := self._control.stop) is not None:
                     why = "the run was asked to stop" if stop is Reason.INTERRUPTED else "its deadline came"
                     raise RunError(stop, why)
-                self._one(session, action, script)
+                is_sent = self._one(session, step, following)
         finally:
             # A lost session leaves it open: the next run takes it in.
-            if self._state.touched and self._state.doing is None:
+            if self._state.touched and not self._state.doing:
                 self._drift.settle(session)
         self._progress("Running")
         taken = len(self._state.steps)
@@ -255,22 +259,26 @@ class Run:
         for action, recorded in zip(actions, session.record(actions), strict=True):
             self._took(action, recorded.mark, _done(action, 0, recorded.at))
 
-    def _one(self, session: Session, action: Action, script: Script) -> None:
+    def _one(self, session: Session, step: tuple[Action, Script], following: tuple[Action, Script] | None) -> bool:
+        """Run a step; tell whether the following one is on its way already."""
+        action, script = step
         version = action.migration.version
         self._progress("Running", version=version)
         began = time.monotonic()
-        self._state.doing, self._state.touched = action, True
+        self._state.doing = (action,) if following is None else (action, following[0])
+        self._state.touched = True
         try:
             recorded = session.apply(
-                action, script, lambda what: self._progress("WaitingForRetry", what, version=version)
+                action, script, lambda what: self._progress("WaitingForRetry", what, version=version), following
             )
         except RunError:
-            # How it ended is known.
-            self._state.doing = None
+            # How they ended is known.
+            self._state.doing = ()
             raise
-        self._state.doing = None
+        self._state.doing = self._state.doing[1:] if recorded.next_is_sent else ()
         ms = int((time.monotonic() - began) * 1000)
         self._took(action, recorded.mark, _done(action, ms, recorded.at), script.statements, recorded.rows)
+        return recorded.next_is_sent
 
     def _took(
         self, action: Action, mark: LedgerMark, done: StepDone, statements: int = 0, rows: int | None = None

@@ -234,7 +234,13 @@ class MysqlSession:
         assert self._recorder is not None  # noqa: S101 - `enter` comes first
         return self._recorder
 
-    def apply(self, action: Action, script: Script, waiting: Callable[[str], None]) -> Recorded:
+    def apply(
+        self,
+        action: Action,
+        script: Script,
+        waiting: Callable[[str], None],
+        following: tuple[Action, Script] | None = None,
+    ) -> Recorded:
         """Run one step and record it: both or neither, or the line is Partial."""
         assert isinstance(script, SqlScript)  # noqa: S101 - this engine has made it
         assert self._applier is not None  # noqa: S101 - `enter` comes first

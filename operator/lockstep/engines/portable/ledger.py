@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from sqlalchemy import ColumnElement, insert, or_, select, update
 
 from lockstep.api.reasons import Reason
-from lockstep.engines import entries
+from lockstep.engines import entries, refusals
 from lockstep.engines.base import Identity, LedgerState, Log, RunError
 from lockstep.engines.entries import Claim, Past
 from lockstep.engines.portable import rows
@@ -69,18 +69,10 @@ class Ledger:
         version = self._store.version()
         if not version:
             if self._order.known_ledger is not None:
-                raise RunError(
-                    Reason.LEDGER_BEHIND,
-                    f"the database holds no ledger, but the status has seen one ({self._order.known_ledger}): it was "
-                    "restored or made anew; restore it, or delete and create the SchemaVersion to begin again",
-                )
+                raise refusals.gone(self._order.known_ledger)
             return False
         if version > LEDGER_VERSION:
-            raise RunError(
-                Reason.LEDGER_TOO_NEW,
-                f"the ledger has version {version}, this Lockstep knows {LEDGER_VERSION}: a newer Lockstep has been "
-                "here; upgrade the operator",
-            )
+            raise refusals.too_new(version, LEDGER_VERSION)
         if hooks := self._around.hooks():
             raise RunError(Reason.LEDGER_WRITABLE, f"the ledger carries {', '.join(hooks)}: drop it")
         return version == LEDGER_VERSION
@@ -152,14 +144,8 @@ class Ledger:
         Raises:
             RunError: DatabaseNotEmpty.
         """
-        others = self._around.others()
-        if others:
-            names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-            raise RunError(
-                Reason.DATABASE_NOT_EMPTY,
-                f"the database has no history of Lockstep's but already holds {names}: say with spec.baseline which "
-                "version it has, or with spec.adopt which tool managed it; or use an empty database",
-            )
+        if others := self._around.others():
+            raise refusals.not_empty(others)
 
     def enter(self, identity: Identity, holder: str, session: str | None = None) -> tuple[Claim, LedgerState]:
         """Claim the line for this run, then read what the ledger says of it; the line's lock is held.
@@ -211,13 +197,9 @@ class Ledger:
         """
         line, repair = self._order.line, self._order.repair
         if repair is None or repair.action != "TakeOver":
-            raise entries.foreign(line, present)
+            raise refusals.foreign(line, present)
         if (repair.confirm or "") != str(present):
-            raise RunError(
-                Reason.REPAIR_REFUSED,
-                f"line {line!r} of this database belongs to {present}, not to {repair.confirm or ''}: write that owner "
-                "into spec.repair.confirm, with a new token, if it is really to be taken over",
-            )
+            raise refusals.misnamed(line, present, repair.confirm or "")
         self._log("taken_over", level="warning", line=line, before=str(present))
 
     def _owner(self, *, lock: bool = False) -> Owner | None:
@@ -237,7 +219,7 @@ class Ledger:
         with self._store.reading():
             present = self._owner()
             if present is not None and present.key != identity.owner.key:
-                raise entries.foreign(self._order.line, present)
+                raise refusals.foreign(self._order.line, present)
             return self._state()
 
     def _state(self) -> LedgerState:
@@ -250,16 +232,13 @@ class Ledger:
         line = order.line
         past = self._past()
         if (number := entries.broken_at(line, past)) is not None:
-            raise RunError(
-                Reason.LEDGER_INVALID,
-                f"the history of line {line!r} was changed at its number {number}: the chain of its hashes is broken",
-            )
+            raise refusals.changed(line, number)
         sequence, last_hash = (past[-1].sequence, past[-1].hash) if past else (0, entries.GENESIS)
         [(ledger, was_occupied)] = ask(select(tables.meta.c.ledger, tables.meta.c.occupied))
         mark = LedgerMark(ledger, sequence, last_hash)
         known = next((each.hash for each in past if each.sequence == order.known_sequence), None)
         repaired = self._repaired()
-        entries.check_not_behind(order, mark, known, repaired)
+        refusals.check_not_behind(order, mark, known, repaired)
         fresh = not any(entries.has_begun(each.direction, each.canonical) for each in past)
         if fresh and not self.adopts and was_occupied and not self._has_begun():
             # A ledger that was made for an adoption that never was.

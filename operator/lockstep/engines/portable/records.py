@@ -10,7 +10,7 @@ from dataclasses import replace
 from sqlalchemy import delete, insert, select, update
 
 from lockstep.api.reasons import Reason
-from lockstep.engines import entries
+from lockstep.engines import entries, refusals
 from lockstep.engines.base import Action, Identity, Recorded, RunError
 from lockstep.engines.entries import Claim, Entry
 from lockstep.engines.portable.journal import Journal
@@ -58,7 +58,7 @@ class Recorder:
         """
         found = self._store.rows(self._fence)
         if not found:
-            raise entries.fenced(self._claim.line, label)
+            raise refusals.fenced(self._claim.line, label)
         dirty, self._at = found[0]
         if not dirty:
             self._store.run(update(self._tables.run).where(*self._mine).values(dirty=1))

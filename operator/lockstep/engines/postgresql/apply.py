@@ -6,13 +6,14 @@ What cannot be done in one transaction is journaled: see journal.py.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Log, Recorded, RunError, Task
 from lockstep.engines.control import Control
-from lockstep.engines.entries import Claim, next_entry
+from lockstep.engines.entries import Claim, Entry, next_entry
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure
@@ -36,6 +37,20 @@ FEW_STATEMENTS: Final = 100
 """Up to so many statements of a migration are answered one by one: the log tells which of them took long."""
 
 _NO_SUCH_PLAN: Final = "26000"
+
+
+@dataclass(frozen=True, slots=True)
+class _Framed:
+    """A step with all that goes out for it."""
+
+    action: Action
+    entry: Entry
+    groups: Iterable[list[Command]]
+    """What goes out at once; the last one ends in COMMIT. Of a step that is sent behind another there is one."""
+    begun: int
+    """How many statements begin the transaction."""
+    lock_timeout: int
+    statement_timeout: int
 
 
 class Applier:
@@ -64,11 +79,19 @@ class Applier:
         self._frame = Frame(settings, task.order.limits, control, channel.server_version)
         self._patience = Patience(control, blockers, log)
         self._journal: dict[tuple[str, str], list[JournalRow]] | None = None
-        self.rows = 0
-        """Rows that the last step has touched, as the server counts them."""
+        self._sent: _Framed | None = None
+        """The step that is on its way already."""
 
-    def apply(self, action: Action, script: SqlScript, waiting: Callable[[str], None]) -> Recorded:
+    def apply(
+        self,
+        action: Action,
+        script: SqlScript,
+        waiting: Callable[[str], None],
+        following: tuple[Action, SqlScript] | None = None,
+    ) -> Recorded:
         """Run one step and record it, trying again for a while when it meets a lock.
+
+        The server gets the following one with it where both are small: it does not wait for this run in between.
 
         Raises:
             RunError: if it failed; nothing of it is left, or the line is Partial and the message says so.
@@ -80,13 +103,12 @@ class Applier:
         account = Account(self._log, action.migration.version, script.statements)
         try:
             recorded = self._patience.persist(
-                lambda: self._try(action, script, account), action.migration.version, waiting
+                lambda: self._try(action, script, account, following), action.migration.version, waiting
             )
         finally:
             self._channel.on_notice = None
             account.close()
-        self.rows = account.rows
-        return recorded
+        return replace(recorded, rows=account.rows, next_is_sent=self._sent is not None)
 
     def _is_by_half(self, action: Action) -> bool:
         """Tell whether the journal has anything of a migration, whichever way it led."""
@@ -118,8 +140,7 @@ class Applier:
         step = JournaledStep(tools, action, script, entry, waiting)
         recorded = step.run(rows)
         self.mark = entry.mark
-        self.rows = step.account.rows
-        return recorded
+        return replace(recorded, rows=step.account.rows)
 
     def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
         """Record steps that run nothing, in one transaction: what is adopted by half would be run by half."""
@@ -161,46 +182,78 @@ class Applier:
 
     def _begin(self) -> list[Command]:
         # Our settings are as the epilogue of the one before has left them: names are safe here.
-        return [BEGIN, self._recorder.begin()]
+        return [BEGIN, self._recorder.begin(self.mark)]
 
-    def _try(self, action: Action, script: SqlScript, account: Account) -> Recorded:
-        entry = next_entry(self.mark, self._claim, action.step.direction, action.migration)
+    def _framed(self, action: Action, script: SqlScript, mark: LedgerMark) -> _Framed:
+        """Put a step between what begins and what ends its transaction, behind the entry of this mark."""
+        entry = next_entry(mark, self._claim, action.step.direction, action.migration)
         lock_timeout = self._frame.lock_timeout(action.migration)
         statement_timeout = self._frame.statement_timeout()
         limits = self._frame.time_limits(lock_timeout, statement_timeout)
         begin = [
-            *self._begin(),
+            BEGIN,
+            self._recorder.begin(entry.before),
             Command("RESET search_path"),
             Command("DISCARD TEMP"),
             *(Command(f"SET {name} = {value}") for name, value in limits.items()),
         ]
         end = [IMMEDIATE, *self._frame.reset, self._recorder.step(action, entry), COMMIT]
-        done = -len(begin)
+        return _Framed(action, entry, _groups(script, begin, end), len(begin), lock_timeout, statement_timeout)
+
+    def _following(self, step: tuple[Action, SqlScript] | None, mark: LedgerMark) -> _Framed | None:
+        """Return the next step if it can be sent with this one."""
+        if step is None or self._control.stop is not None or not _is_small(step[1]) or self._is_by_half(step[0]):
+            return None
+        framed = self._framed(*step, mark)
+        return replace(framed, groups=list(framed.groups))
+
+    def _try(
+        self, action: Action, script: SqlScript, account: Account, following: tuple[Action, SqlScript] | None
+    ) -> Recorded:
+        sent, self._sent = self._sent, None
+        framed = sent or self._framed(action, script, self.mark)
+        done = -framed.begun
         account.rows = 0
+        ahead = None
         try:
-            for group in _groups(script, begin, end):
-                replies = self._run(group, lock_timeout, done, account)
+            for group in framed.groups:
+                ahead = self._following(following, framed.entry.mark) if group[-1] is COMMIT else None
+                replies = self._run(group, framed.lock_timeout, done, account, ahead)
                 done += len(group)
         except SqlError as error:
-            self._channel.run([ROLLBACK], stoppable=False)
+            self._roll_back()
             if error.sqlstate == _NO_SUCH_PLAN and self._recorder.unprepare():
                 # Its SQL has thrown all plans away (DEALLOCATE ALL): from now on do without.
-                return self._try(action, script, account)
+                return self._try(action, script, account, following)
             # An error in the frame counts from the migration's own first statement.
-            raise self._explain(Failure(error, action, script, done + error.index), statement_timeout) from error
+            failure = Failure(error, action, script, done + error.index)
+            raise self._explain(failure, framed.statement_timeout) from error
         except StoppedError:
-            self._channel.run([ROLLBACK], stoppable=False)
+            self._roll_back()
             raise self.stopped(action) from None
         if replies[-1].tag != "COMMIT":
+            self._channel.forget()
             raise RunError(
                 Reason.STATEMENT_REFUSED,
                 f"{action.label}: the server rolled back instead of committing: its SQL has ended the transaction",
                 error=ErrorDetail(action.migration.version),
             )
-        self.mark = entry.mark
-        return Recorded(entry.mark, replies[-2].rows[0][0] or "")
+        self.mark, self._sent = framed.entry.mark, ahead
+        return Recorded(framed.entry.mark, replies[-2].rows[0][0] or "")
 
-    def _run(self, group: list[Command], lock_timeout: int, done: int, account: Account) -> list[Reply]:
+    def _roll_back(self) -> None:
+        """Leave nothing of a step that failed, nor of the one that was sent behind it."""
+        self._channel.forget()
+        self._channel.run([ROLLBACK], stoppable=False)
+
+    def _run(
+        self,
+        group: list[Command],
+        lock_timeout: int,
+        done: int,
+        account: Account,
+        ahead: _Framed | None,
+    ) -> list[Reply]:
         """Run what goes out at once, `done` statements of the migration being done."""
 
         def hear(number: int, notice: Notice) -> None:
@@ -210,7 +263,8 @@ class Applier:
         # A look at who blocks is only possible while it blocks.
         tick = min(1.0, lock_timeout / 2000) if lock_timeout else 1.0
         began = time.monotonic()
-        replies = self._channel.run(group, tick=tick, on_tick=self._blockers.look)
+        then = () if ahead is None else next(iter(ahead.groups))
+        replies = self._channel.run(group, tick=tick, on_tick=self._blockers.look, ahead=then)
         found = [(n, r) for n, (c, r) in enumerate(zip(group, replies, strict=True), start=done + 1) if not c.keep]
         prompt = any(command.prompt or command.data is not None for command in group)
         account.ran(found, None if prompt else time.monotonic() - began)
@@ -249,3 +303,13 @@ def _groups(script: SqlScript, begin: list[Command], end: list[Command]) -> Iter
         group.append(Command(sql, keep=False, data=script.data(part), prompt=prompt))
         size += len(sql)
     yield [*group, *end]
+
+
+def _is_small(script: SqlScript) -> bool:
+    """Tell whether a migration goes out at once, with room for another one."""
+    return (
+        not script.journaled
+        and len(script.text) <= GROUP_BYTES // 2
+        and script.statements < GROUP_STATEMENTS // 2
+        and all(part.data is None for part in script.parts)
+    )

@@ -8,6 +8,7 @@ deadline cancels what is running on the server.
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -154,6 +155,9 @@ class Channel:
         self._connection = connection
         self._pg = connection.pgconn
         self._control = control
+        self._ahead: _Batch | None = None
+        """What was sent behind the last batch, and is not answered."""
+        self._has_cancelled = False
         self.on_notice: Callable[[int, Notice], None] | None = None
         """Told of what the server says beside its answers, with the number of the statement in its batch, from 0."""
         self._at = 0
@@ -182,14 +186,17 @@ class Channel:
         tick: float | None = None,
         on_tick: Callable[[], float | None] | None = None,
         stoppable: bool = True,
+        ahead: Sequence[Command] = (),
     ) -> list[Reply]:
         """Run statements one after the other: in one round trip, but for those that copy data.
 
         Args:
-            commands: what to run.
+            commands: what to run; what was sent ahead comes next, as the same object, or is forgotten before.
             tick: after how many seconds of waiting to call `on_tick`.
             on_tick: what to do while a statement takes long; it returns after how many seconds to call it again.
             stoppable: whether a signal and the deadline cancel it.
+            ahead: a batch without data to be copied that is sent with it, so that the server does not wait for it: it
+                must run into an error of its own where this one fails.
 
         Raises:
             SqlError: of the first statement that failed.
@@ -198,13 +205,20 @@ class Channel:
         """
         watch = _Watch(tick, on_tick)
         replies: list[Reply] = []
+        sent, self._ahead = self._ahead, None
         try:
-            for part in _parts(commands):
+            if sent is not None:
+                assert sent.commands is commands  # noqa: S101 - or what became of it is never known
+                self._at, sent.answered = 0, time.monotonic()
+                return self._batch(sent, watch, ahead, stoppable=stoppable)
+            parts = list(_parts(commands))
+            for part in parts:
                 self._at = len(replies)
                 if part[0].data is not None:
                     replies.append(self._copy(part[0], part[0].data, watch, stoppable=stoppable))
                 else:
-                    replies += self._batch(part, watch, stoppable=stoppable)
+                    then = ahead if part is parts[-1] else ()
+                    replies += self._batch(_Batch(part), watch, then, stoppable=stoppable)
         except SqlError as error:
             error.index += len(replies)
             raise
@@ -214,11 +228,21 @@ class Channel:
             raise ConnectionLostError from error
         return replies
 
-    def _batch(self, commands: Sequence[Command], watch: _Watch, *, stoppable: bool) -> list[Reply]:
-        batch = _Batch(commands)
-        stopped = self._drive(batch, watch, stoppable)
+    def forget(self) -> None:
+        """Wait for the end of what was sent ahead of a batch that has failed: it has failed too, and does not count.
+
+        Raises:
+            ConnectionLostError: if the connection is gone.
+        """
+        if self._ahead is not None:
+            with suppress(SqlError, StoppedError):
+                self.run(self._ahead.commands)
+
+    def _batch(self, batch: _Batch, watch: _Watch, ahead: Sequence[Command], *, stoppable: bool) -> list[Reply]:
+        self._ahead = _Batch(ahead) if ahead else None
+        self._drive(batch, self._ahead, watch, stoppable)
         if batch.error is not None:
-            if stopped and batch.error.sqlstate == _CANCELLED:
+            if stoppable and self._has_cancelled and batch.error.sqlstate == _CANCELLED:
                 raise StoppedError
             raise batch.error
         return batch.replies
@@ -253,22 +277,25 @@ class Channel:
         """Run one statement and return its rows."""
         return self.run([Command(sql, params)])[0].rows
 
-    def _drive(self, batch: _Batch, watch: _Watch, stoppable: bool) -> bool:
-        """Send and receive until the batch is through; return whether it was cancelled."""
+    def _drive(self, batch: _Batch, ahead: _Batch | None, watch: _Watch, stoppable: bool) -> None:
+        """Send and receive until the batch is through."""
         pg = self._pg
         poller = select.poll()
         cancelled_at: float | None = None
         last_cancel = 0.0
         while True:
             blocked = self._send(batch)
+            if ahead is not None and batch.synced:
+                blocked = self._send(ahead)
             self._receive(batch)
             if batch.done:
-                return cancelled_at is not None
+                return
             now = time.monotonic()
             if cancelled_at is not None and now - cancelled_at > CANCEL_SECONDS:
                 raise ConnectionLostError
             if stoppable and self._control.stop is not None and now - last_cancel > 0.5:
                 cancelled_at, last_cancel = cancelled_at or now, now
+                self._has_cancelled = True
                 self._cancel()
             timeout = 0.5 if cancelled_at is not None else min(self._control.remaining() + 0.01, 60.0)
             if (due := watch.due()) is not None:

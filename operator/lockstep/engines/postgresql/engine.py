@@ -4,7 +4,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import (
@@ -28,8 +27,9 @@ from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, SqlError, StoppedError
 from lockstep.engines.postgresql.connect import Connector, check_pooler, check_server, set_up
 from lockstep.engines.postgresql.drift_watch import DriftWatch
+from lockstep.engines.postgresql.errors import own_error
 from lockstep.engines.postgresql.foreign import read_foreign
-from lockstep.engines.postgresql.ledger import Ledger, own_error
+from lockstep.engines.postgresql.ledger import Ledger
 from lockstep.engines.postgresql.lock import Locks, pause
 from lockstep.engines.postgresql.statements import SqlScript, read_script
 from lockstep.planning.adoption import ForeignRow
@@ -147,10 +147,15 @@ class PostgresSession:
         assert self._applier is not None  # noqa: S101 - `enter` comes first
         return self._applier
 
-    def apply(self, action: Action, script: Script, waiting: Callable[[str], None]) -> Recorded:
+    def apply(
+        self,
+        action: Action,
+        script: Script,
+        waiting: Callable[[str], None],
+        following: tuple[Action, Script] | None = None,
+    ) -> Recorded:
         """Run one step and record it: both or neither."""
-        assert isinstance(script, SqlScript)  # noqa: S101 - this engine has made it
-        return replace(self._work.apply(action, script, waiting), rows=self._work.rows)
+        return self._work.apply(action, _own_script(script), waiting, _with_own_script(following))
 
     def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
         """Record steps that run nothing."""
@@ -176,6 +181,15 @@ class PostgresSession:
         """Close the connection: the locks go with it."""
         with suppress(Exception):
             self._channel.close()
+
+
+def _own_script(script: Script) -> SqlScript:
+    assert isinstance(script, SqlScript)  # noqa: S101 - this engine has made it
+    return script
+
+
+def _with_own_script(step: tuple[Action, Script] | None) -> tuple[Action, SqlScript] | None:
+    return None if step is None else (step[0], _own_script(step[1]))
 
 
 @contextmanager

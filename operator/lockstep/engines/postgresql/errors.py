@@ -1,4 +1,4 @@
-"""What a failed connection means. Pure.
+"""What it means that a connection or one of Lockstep's own statements failed. Pure.
 
 libpq gives no SQLSTATE for a connection that was never made, only text; it is read, and never repeated, since it
 names hosts, users and databases.
@@ -8,6 +8,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
+from lockstep.engines.postgresql.channel import SqlError
 
 # The first that matches any of the hosts' messages wins: what needs a person's hand before what may pass.
 _PATTERNS: Final = (
@@ -91,3 +92,28 @@ def _classify(text: str) -> tuple[Reason, str]:
         if pattern in text:
             return reason, what
     return Reason.UNREACHABLE, "the connection failed for a reason that Lockstep does not know"
+
+
+def own_error(error: SqlError, schema: str) -> RunError:
+    """Return what it means that one of Lockstep's own statements failed."""
+    words = f"SQLSTATE {error.sqlstate}: {error.text}"
+    reason, text = Reason.RUNNER_FAILED, f"the ledger could not be used ({words})"
+    match error.sqlstate:
+        case "23502" if (error.table, error.column) == ("history", "epoch"):
+            reason = Reason.FENCED
+            text = "this run no longer holds its line (another has begun): nothing was recorded"
+        case "42501":
+            reason = Reason.PERMISSION_DENIED
+            text = (
+                f"the role lacks a right that the ledger needs ({words}): it must be able to create schema {schema!r} "
+                "(GRANT CREATE ON DATABASE), or own it"
+            )
+        case "25006":
+            reason, text = Reason.READ_ONLY, f"the database takes no writes ({words})"
+        case "55P03" | "40P01":
+            reason, text = Reason.LOCK_HELD, f"another session holds a lock on the ledger's tables ({words})"
+        case state if state.startswith(("53", "57", "58")):
+            reason, text = Reason.UNREACHABLE, f"the server cannot serve now ({words})"
+        case state if state.startswith(("42", "22", "23")):
+            reason, text = Reason.LEDGER_INVALID, f"schema {schema!r} is not as Lockstep has made it ({words})"
+    return RunError(reason, text)

@@ -184,7 +184,14 @@ class JournaledStep:
         lock_timeout, statement_timeout = frame.lock_timeout(self._action.migration), frame.statement_timeout()
         before = [BEGIN, SAVEPOINT, *self._session.limits(lock_timeout, statement_timeout)]
         what = self._record() if is_last else [self._row(part.number, FINISHED)]
-        after = [IMMEDIATE, RELEASE, *self._session.set_aside(), recorder.begin_unplanned(), *what, COMMIT]
+        after = [
+            IMMEDIATE,
+            RELEASE,
+            *self._session.set_aside(),
+            recorder.begin_unplanned(self._entry.before),
+            *what,
+            COMMIT,
+        ]
         at = len(before)
         try:
             replies = self._send([*before, self._command(part), *after], part, at, lock_timeout)
@@ -349,7 +356,7 @@ class JournaledStep:
 
     def _commit(self, commands: Sequence[Command]) -> list[Reply]:
         try:
-            return self._session.commit([self._recorder.begin_unplanned(), *commands])
+            return self._session.commit([self._recorder.begin_unplanned(self._entry.before), *commands])
         except SqlError as error:
             raise self._explain(error, self._script.statements + 2, 0) from error
 

@@ -1,49 +1,23 @@
 """The ledger: found or made, guarded, read, and claimed for one run."""
 
-import gzip
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
 from lockstep.api.reasons import Reason
+from lockstep.engines import entries, refusals
 from lockstep.engines.base import ConnectionLostError, Identity, LedgerState, Log, RunError
-from lockstep.engines.entries import GENESIS, Claim, check_not_behind
+from lockstep.engines.entries import GENESIS, Claim
 from lockstep.engines.postgresql import ledger_rows as rows
 from lockstep.engines.postgresql import ledger_sql, ledger_tables
-from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError
+from lockstep.engines.postgresql.channel import Channel, Command, Reply, Row, SqlError
 from lockstep.engines.postgresql.ledger_tables import LEDGER_VERSION, UPGRADES, on, quote
 from lockstep.engines.postgresql.lock import LastRun
-from lockstep.planning.checksum import checksum
 from lockstep.planning.plan import History
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.wire import Order, Owner
 
 _BEGIN: Final = Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-
-
-def own_error(error: SqlError, schema: str) -> RunError:
-    """Return what it means that one of Lockstep's own statements failed."""
-    words = f"SQLSTATE {error.sqlstate}: {error.text}"
-    reason, text = Reason.RUNNER_FAILED, f"the ledger could not be used ({words})"
-    match error.sqlstate:
-        case "23502" if (error.table, error.column) == ("history", "epoch"):
-            reason = Reason.FENCED
-            text = "this run no longer holds its line (another has begun): nothing was recorded"
-        case "42501":
-            reason = Reason.PERMISSION_DENIED
-            text = (
-                f"the role lacks a right that the ledger needs ({words}): it must be able to create schema {schema!r} "
-                "(GRANT CREATE ON DATABASE), or own it"
-            )
-        case "25006":
-            reason, text = Reason.READ_ONLY, f"the database takes no writes ({words})"
-        case "55P03" | "40P01":
-            reason, text = Reason.LOCK_HELD, f"another session holds a lock on the ledger's tables ({words})"
-        case state if state.startswith(("53", "57", "58")):
-            reason, text = Reason.UNREACHABLE, f"the server cannot serve now ({words})"
-        case state if state.startswith(("42", "22", "23")):
-            reason, text = Reason.LEDGER_INVALID, f"schema {schema!r} is not as Lockstep has made it ({words})"
-    return RunError(reason, text)
 
 
 class Ledger:
@@ -79,11 +53,7 @@ class Ledger:
         if version is None:
             raise RunError(Reason.LEDGER_INVALID, f"the ledger in schema {self.schema!r} has no row in meta")
         if int(version) > LEDGER_VERSION:
-            raise RunError(
-                Reason.LEDGER_TOO_NEW,
-                f"the ledger has version {version}, this Lockstep knows {LEDGER_VERSION}: a newer Lockstep has been "
-                "here; upgrade the operator",
-            )
+            raise refusals.too_new(int(version), LEDGER_VERSION)
         return int(version) == LEDGER_VERSION
 
     def exists(self) -> bool:
@@ -105,15 +75,11 @@ class Ledger:
         """
         if not self.adopts:
             self._check_empty()
-        return LedgerState(None, History(fresh=True, occupied=bool(self.foreign_objects())))
+        return LedgerState(None, History(fresh=True, occupied=bool(self._others())))
 
     def _check_not_gone(self) -> None:
         if self._order.known_ledger is not None:
-            raise RunError(
-                Reason.LEDGER_BEHIND,
-                f"the database holds no ledger, but the status has seen one ({self._order.known_ledger}): it was "
-                "restored or made anew; restore it, or delete and create the SchemaVersion to begin again",
-            )
+            raise refusals.gone(self._order.known_ledger)
 
     def _guard(self) -> None:
         """See that nobody else can write to the ledger, and that nothing of others runs when it is used."""
@@ -144,7 +110,7 @@ class Ledger:
             return
         if not self.adopts:
             self._check_empty()
-        occupied = "true" if self.foreign_objects() else "false"
+        occupied = "true" if self._others() else "false"
         for (name,) in self._channel.query(ledger_sql.PUBLISHED):
             self._log("ledger_published", level="warning", publication=name)
         schema = quote(self.schema)
@@ -194,16 +160,10 @@ class Ledger:
         Raises:
             RunError: DatabaseNotEmpty.
         """
-        foreign = self.foreign_objects()
-        if foreign:
-            names = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
-            raise RunError(
-                Reason.DATABASE_NOT_EMPTY,
-                f"the database has no history of Lockstep's but already holds {names}: say with spec.baseline which "
-                "version it has, or with spec.adopt which tool managed it; or use an empty database",
-            )
+        if others := self._others():
+            raise refusals.not_empty(others)
 
-    def foreign_objects(self) -> list[str]:
+    def _others(self) -> list[str]:
         """Return the names of a few objects that are not Lockstep's."""
         return [str(row[0]) for row in self._channel.query(ledger_sql.FOREIGN_OBJECTS, self.schema)]
 
@@ -227,7 +187,7 @@ class Ledger:
             self._take_over(owner, repair.confirm or "")
         claimed, *replies = self._channel.run([claim, *self._reads()])
         if not claimed.rows:
-            raise _foreign(line, replies[0])
+            raise refusals.foreign(line, _owner(replies[0].rows[0]))
         return Claim(line, int(claimed.rows[0][0] or 0), holder), self._state(replies)
 
     def read(self, identity: Identity) -> LedgerState:
@@ -247,7 +207,7 @@ class Ledger:
                 self._channel.run([Command("ROLLBACK")], stoppable=False)
         owned, owner = replies[0], identity.owner
         if owned.rows and owned.rows[0][:3] != (owner.cluster, owner.namespace, owner.name):
-            raise _foreign(self._order.line, owned)
+            raise refusals.foreign(self._order.line, _owner(owned.rows[0]))
         return self._state(replies)
 
     def _take_over(self, owner: tuple[str, str, str, str], confirm: str) -> None:
@@ -256,13 +216,9 @@ class Ledger:
         found = self._channel.query(self._on(ledger_sql.OWNER), line)
         if not found or found[0][:3] == owner[:3]:
             return
-        present = Owner(*(value or "" for value in found[0]))
+        present = _owner(found[0])
         if confirm != str(present):
-            raise RunError(
-                Reason.REPAIR_REFUSED,
-                f"line {line!r} of this database belongs to {present}, not to {confirm}: write that owner into "
-                "spec.repair.confirm, with a new token, if it is really to be taken over",
-            )
+            raise refusals.misnamed(line, present, confirm)
         self._channel.query(
             self._on(ledger_sql.TAKE_OVER), line, *owner, present.cluster, present.namespace, present.name
         )
@@ -301,21 +257,17 @@ class Ledger:
         _, applied, repeated, ran, undone, dependents, journal, tail, broken, begun, *replies = replies
         at_known, meta, repaired = replies
         if broken.rows:
-            raise RunError(
-                Reason.LEDGER_INVALID,
-                f"the history of line {order.line!r} was changed at its number {broken.rows[0][0]}: "
-                "the chain of its hashes is broken",
-            )
+            raise refusals.changed(order.line, broken.rows[0][0])
         sequence, last_hash = (int(tail.rows[0][0] or 0), tail.rows[0][1] or "") if tail.rows else (0, GENESIS)
         mark = LedgerMark(meta.rows[0][0] or "", sequence, last_hash)
         repair = int(repaired.rows[0][0] or 0) if repaired.rows else None
-        check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None, repair)
+        refusals.check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None, repair)
         mine, anybodys = begun.rows[0]
         fresh = mine != "t"
         if fresh and not self.adopts and anybodys != "t" and meta.rows[0][1] == "t":
             # A ledger that was made for an adoption that never was.
             self._check_empty()
-        occupied = fresh and self.adopts and bool(self.foreign_objects())
+        occupied = fresh and self.adopts and bool(self._others())
         rows_applied = rows.applied(applied)
         consents = bool(order.policy.approved_plans)
         history = History(
@@ -350,18 +302,9 @@ class Ledger:
             return {}
         found = {}
         for name, body in self._channel.query(self._on(ledger_sql.TEXTS), ",".join(checksums)):
-            text = gzip.decompress(bytes.fromhex(body or "")).decode()
-            if checksum(text) != name:
-                raise RunError(Reason.LEDGER_INVALID, f"the ledger's text {str(name)[:12]} was changed")
-            found[str(name)] = text
+            found[str(name)] = entries.unpacked(str(name), bytes.fromhex(body or ""))
         return found
 
 
-def _foreign(line: str, owned: Reply) -> RunError:
-    cluster, namespace, name, uid = (value or "" for value in owned.rows[0])
-    owner = Owner(cluster, namespace, name, uid)
-    return RunError(
-        Reason.FOREIGN_OWNER,
-        f"line {line!r} of this database belongs to SchemaVersion {owner}: one line has one owner; "
-        "give this one another spec.schema or another database",
-    )
+def _owner(row: Row) -> Owner:
+    return Owner(*(value or "" for value in row))

@@ -12,7 +12,8 @@ INSERT INTO @.history (line, sequence, direction, name, description, kind, up_ch
 SELECT $1::pg_catalog.text, 0, 'up', '', '', '', '', NULL WHERE NOT EXISTS (SELECT FROM {})
 """
 
-# The transaction's number tells the epilogue that it is still in the transaction that began here.
+# The transaction's number tells the epilogue that it is still in the transaction that began here. The entry that the
+# next one is hashed with must be there: what was sent behind a step that has failed does not begin.
 BEGIN: Final = "".join(
     (
         """
@@ -20,6 +21,9 @@ WITH begun AS (
     UPDATE @.run AS r SET xid = pg_catalog.pg_current_xact_id(), dirty = true
     WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
       AND r.pid = pg_catalog.pg_backend_pid()
+      AND ($4::pg_catalog.int8 = 0 OR EXISTS (
+          SELECT FROM @.history AS h WHERE h.line = $1::pg_catalog.text AND h.sequence = $4::pg_catalog.int8
+                                       AND h.hash = $5::pg_catalog.text))
     RETURNING 1
 )""",
         REFUSE_UNLESS.format("begun"),

@@ -11,6 +11,7 @@ from lockstep.engines.postgresql.ledger_rows import step_key
 from lockstep.engines.postgresql.ledger_tables import on
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Direction
+from lockstep.planning.result import LedgerMark
 from lockstep.planning.wire import OrderedMigration, RepairOrder
 
 _PREPARED = {
@@ -51,17 +52,21 @@ class Recorder:
         was, self._prepared = self._prepared, False
         return was
 
-    def begin(self) -> Command:
-        """Return what marks the transaction that was just begun as this run's; it fails if the line is another's."""
+    def begin(self, before: LedgerMark) -> Command:
+        """Return what marks the transaction that was just begun as this run's.
+
+        It fails if the line is another's, or the history does not have the entry that this one comes behind.
+        """
         claim = self._claim
-        return self._command("lockstep_begin", record_sql.BEGIN, (claim.line, claim.epoch, claim.holder))
+        params = (claim.line, claim.epoch, claim.holder, before.sequence, before.hash)
+        return self._command("lockstep_begin", record_sql.BEGIN, params)
 
     def _command(self, name: str, sql: str, params: Sequence[Param]) -> Command:
         return Command(on(self._schema, sql), params, prepared=name.encode() if self._prepared and name else b"")
 
-    def begin_unplanned(self) -> Command:
+    def begin_unplanned(self, before: LedgerMark) -> Command:
         """Return the same where the session's plans may have been thrown away."""
-        return replace(self.begin(), prepared=b"")
+        return replace(self.begin(before), prepared=b"")
 
     def journal_rows(self) -> Command:
         """Return the question for all that the journal has of the line."""
