@@ -238,7 +238,8 @@ UNLOCKS = migration(
     "SELECT pg_sleep(seconds) FROM pace;\n" + mark("orders", "2", 3, "up"),
 )
 WAKES_UP = {
-    "before-a-transaction": (together("3"), 1),
+    # A smaller one would be at the server already.
+    "before-a-transaction": (together("3", "orders", f"SELECT length('{'x' * 70_000}')"), 1),
     "before-the-first-statement": (one_by_one("3"), 1),
     "between-statements": (one_by_one("3"), 3),
     "before-one-that-has-no-transaction": (one_by_one("3"), 4),

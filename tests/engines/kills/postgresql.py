@@ -38,9 +38,10 @@ class Postgresql(Ground):
         first(),
         together("2"),
         one_by_one("3"),
+        # The server gets the second of two that are small before it is through with the first.
         together("4", "orders", "CREATE VIEW orders_v AS SELECT 1 AS x", "DROP VIEW orders_v"),
-        one_by_one("5"),
-        together("6"),
+        together("5"),
+        one_by_one("6"),
     )
 
     def __init__(self, server: Postgres) -> None:
