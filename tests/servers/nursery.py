@@ -4,6 +4,7 @@ It starts in milliseconds, takes every signal for itself, and runs the pod's own
 that, starting Python, is done once for all.
 """
 
+import gc
 import json
 import os
 import select
@@ -21,7 +22,8 @@ from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, Order, pack
 from servers.moments import End, Moments
 from servers.runner import Ended, Pod
 
-ENGINES = ("postgresql", "mysql", "sqlite")
+DIALECTS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
+"""What SQLAlchemy imports when it first connects to each engine."""
 RECONNECT_SECONDS = 0.05
 """The runner waits longer for a server that fails over: here it is the connection alone that is gone."""
 
@@ -168,10 +170,17 @@ class Newborn(Pod):
 
 def _mother(engine: str) -> None:
     """Have everything imported, then fork for each line of the input."""
+    import encodings.idna  # noqa: F401, PLC0415 - for the names of hosts
+
+    from sqlalchemy import make_url  # noqa: PLC0415
+
     from lockstep.engines import load  # noqa: PLC0415 - the tests import this module too
     from lockstep.runner import flow, main  # noqa: PLC0415
 
     load(engine)
+    make_url(f"{DIALECTS[engine]}://").get_dialect()
+    # Otherwise each child's first collection copies all of it.
+    gc.freeze()
     flow.RECONNECT_SECONDS = RECONNECT_SECONDS  # type: ignore[misc]
     for line in sys.stdin:
         asked = json.loads(line)
