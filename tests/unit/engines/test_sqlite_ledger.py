@@ -14,11 +14,12 @@ from lockstep.api.reasons import Reason
 from lockstep.engines import entries
 from lockstep.engines.base import Action, Identity, LedgerState, RunError
 from lockstep.engines.control import Control
+from lockstep.engines.drift_watch import DriftWatch
 from lockstep.engines.entries import Claim, Past
 from lockstep.engines.portable import ledger as ledgers
 from lockstep.engines.portable import rows, store, tables
 from lockstep.engines.portable.ledger import Ledger
-from lockstep.engines.portable.objects import Catalog, DriftWatch
+from lockstep.engines.portable.objects import Catalog, PortableDriftStore
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.store import open_once
 from lockstep.engines.sqlite.catalog import OPTIONS, Around, objects, plain
@@ -305,7 +306,8 @@ def test_drift_that_changed_meanwhile_is_not_accepted(place: SqliteStore) -> Non
     look = Catalog(lambda: objects(place), 3, OPTIONS, lambda _: False)
 
     def watch() -> DriftWatch:
-        return DriftWatch(place, Ledger(place, wanted, Around(place), silent), look, wanted, silent)
+        ledger = Ledger(place, wanted, Around(place), silent)
+        return DriftWatch(PortableDriftStore(place, ledger, look), wanted, silent)
 
     assert not watch().look().drift
     place.say("CREATE TABLE seen (x int)")

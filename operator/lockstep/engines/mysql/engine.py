@@ -23,6 +23,7 @@ from lockstep.engines.base import (
     Task,
 )
 from lockstep.engines.control import Control
+from lockstep.engines.drift_watch import DriftWatch
 from lockstep.engines.histories.dialects import MYSQL
 from lockstep.engines.mysql import catalog, dsn
 from lockstep.engines.mysql.apply import Applier
@@ -40,7 +41,7 @@ from lockstep.engines.mysql.statements import SqlScript, read_script
 from lockstep.engines.mysql.store import Around, MysqlStore, translated
 from lockstep.engines.portable.foreign import read_foreign
 from lockstep.engines.portable.ledger import Ledger
-from lockstep.engines.portable.objects import Catalog, DriftWatch
+from lockstep.engines.portable.objects import Catalog, PortableDriftStore
 from lockstep.engines.portable.records import Recorder
 from lockstep.planning.adoption import ForeignRow
 from lockstep.planning.wire import RepairOrder
@@ -81,7 +82,7 @@ class MysqlSession:
             catalog.OPTIONS,
             lambda line: self._locks.holder_of(line) is not None or self._is_leased(line),
         )
-        self._drift = DriftWatch(self._store, self._ledger, look, order, log)
+        self._drift = DriftWatch(PortableDriftStore(self._store, self._ledger, look), order, log)
         self._recorder: Recorder | None = None
         self._applier: Applier | None = None
 

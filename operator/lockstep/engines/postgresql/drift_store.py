@@ -1,19 +1,29 @@
-"""The objects that the ledger expects: read together with the catalog, written together with what they say of a run.
-
-A line's run marks itself dirty with its first commit and is settled in the transaction that takes its differences in.
-So one snapshot shows another line's changes, or that its run is dirty, or both its changes and what it has settled.
-"""
+"""The objects that the ledger expects: read together with the catalog, written together with what they say of a run."""
 
 import json
 from collections.abc import Callable
 from typing import Final
 
 from lockstep.engines.base import ConnectionLostError
-from lockstep.engines.postgresql.catalog import BEGIN, TRIES, CatalogOptions, collect, pinned, reading, shifted
+from lockstep.engines.drift_watch import BlockedError, Decide
+from lockstep.engines.postgresql.catalog import (
+    BEGIN,
+    TRIES,
+    CatalogOptions,
+    collect,
+    pinned,
+    reading,
+    server_major,
+    shifted,
+)
 from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.ledger_tables import on
 from lockstep.engines.postgresql.lock import lock_key
 from lockstep.planning.drift import Change, Expected, Objects, Options
+from lockstep.planning.wire import Order
+
+_BLOCKED: Final = "another session holds a lock on a table, so the catalog cannot be read now (SQLSTATE {})"
+_LOCKED: Final = "55P03"
 
 _OBJECTS: Final = "SELECT o.name, o.hash FROM @.objects AS o"
 _META: Final = "SELECT m.objects_major, m.objects_options FROM @.meta AS m"
@@ -73,9 +83,7 @@ def observe(channel: Channel, options: CatalogOptions) -> tuple[Expected, dict[s
     return _again(channel, lambda: _look(channel, options, [Command(f"{BEGIN} READ ONLY")], None))
 
 
-def update(
-    channel: Channel, options: CatalogOptions, decide: Callable[[Expected, Objects], Change | None]
-) -> tuple[Expected, dict[str, str]]:
+def update(channel: Channel, options: CatalogOptions, decide: Decide) -> tuple[Expected, dict[str, str]]:
     """See what the ledger expects and what is there, and write what follows from it, with no other update between.
 
     Args:
@@ -124,7 +132,7 @@ def _look(
     channel: Channel,
     options: CatalogOptions,
     begin: list[Command],
-    decide: Callable[[Expected, Objects], Change | None] | None,
+    decide: Decide | None,
 ) -> tuple[Expected, dict[str, str]]:
     schema = options.ledger_schema
     asking = [*pinned(), *_asking(schema)]
@@ -188,3 +196,39 @@ def _writing(schema: str, change: Change) -> list[Command]:
     if change.lines:
         commands.append(Command(on(schema, _SETTLED), (json.dumps(change.lines),)))
     return commands
+
+
+class PostgresDriftStore:
+    """The same for one run of one line, as the watch of drift asks for it."""
+
+    def __init__(self, channel: Channel, order: Order) -> None:
+        self._channel = channel
+        self._options = CatalogOptions(order.database.ledger_schema, frozenset(order.drift.include))
+        self.major = server_major(channel)
+        self.options = self._options.options
+
+    def exists(self) -> bool:
+        """Tell whether the ledger is there and keeps objects."""
+        return exists(self._channel, self._options.ledger_schema)
+
+    def is_watched(self) -> bool:
+        """Tell whether some line of the database looks for drift."""
+        return load(self._channel, self._options.ledger_schema).major is not None
+
+    def observe(self) -> tuple[Expected, Objects]:
+        """Return what is expected and what is there."""
+        try:
+            return observe(self._channel, self._options)
+        except SqlError as error:
+            if error.sqlstate != _LOCKED:
+                raise
+            # Printing a definition waits for whoever changes the object.
+            raise BlockedError(_BLOCKED.format(error.sqlstate)) from error
+
+    def update(self, decide: Decide) -> tuple[Expected, Objects]:
+        """Write what follows from what is expected and what is there."""
+        return update(self._channel, self._options, decide)
+
+    def write(self, change: Change) -> None:
+        """Write a change that needs no look at the catalog."""
+        store(self._channel, self._options.ledger_schema, change)

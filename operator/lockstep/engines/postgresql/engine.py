@@ -21,12 +21,13 @@ from lockstep.engines.base import (
     Task,
 )
 from lockstep.engines.control import Control
+from lockstep.engines.drift_watch import DriftWatch
 from lockstep.engines.postgresql import dsn
 from lockstep.engines.postgresql.apply import Applier
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel, Command, SqlError, StoppedError
 from lockstep.engines.postgresql.connect import Connector, check_pooler, check_server, set_up
-from lockstep.engines.postgresql.drift_watch import DriftWatch
+from lockstep.engines.postgresql.drift_store import PostgresDriftStore
 from lockstep.engines.postgresql.errors import own_error
 from lockstep.engines.postgresql.foreign import read_foreign
 from lockstep.engines.postgresql.ledger import Ledger
@@ -49,7 +50,7 @@ class PostgresSession:
         self._ledger = Ledger(channel, task.order, log)
         self._locks = Locks(channel, task.order.database.ledger_schema, task.order.line)
         self._applier: Applier | None = None
-        self._drift = DriftWatch(channel, task.order, log)
+        self._drift = DriftWatch(PostgresDriftStore(channel, task.order), task.order, log)
 
     def check(self) -> None:
         """See what the server is, then set the session up."""

@@ -22,10 +22,11 @@ from lockstep.engines.base import (
     Task,
 )
 from lockstep.engines.control import Control
+from lockstep.engines.drift_watch import DriftWatch
 from lockstep.engines.histories.dialects import SQLITE
 from lockstep.engines.portable.foreign import read_foreign
 from lockstep.engines.portable.ledger import Ledger
-from lockstep.engines.portable.objects import Catalog, DriftWatch
+from lockstep.engines.portable.objects import Catalog, PortableDriftStore
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.sqlite import catalog, dsn
 from lockstep.engines.sqlite.apply import Applier
@@ -52,7 +53,7 @@ class SqliteSession:
         order = task.order
         self._ledger = Ledger(store, order, catalog.Around(store), log)
         look = Catalog(lambda: catalog.objects(store), MAJOR, catalog.OPTIONS, self._held)
-        self._drift = DriftWatch(store, self._ledger, look, order, log)
+        self._drift = DriftWatch(PortableDriftStore(store, self._ledger, look), order, log)
         self._recorder: Recorder | None = None
         self._applier: Applier | None = None
 

@@ -1,31 +1,70 @@
-"""Drift as a run sees it: what differs when it comes, and what it has changed when it goes."""
+"""Drift as a run sees it: what differs when it comes, and what it has changed when it goes.
+
+A line's run marks itself dirty with its first commit and is settled in the transaction that takes its differences in.
+So one snapshot shows another line's changes, or that its run is dirty, or both its changes and what it has settled.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import DriftFinding, Log, RunError
-from lockstep.engines.postgresql import drift_store
-from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
-from lockstep.engines.postgresql.channel import Channel, SqlError
 from lockstep.planning import drift
-from lockstep.planning.drift import Change, Expected, Judgement, Objects
+from lockstep.planning.drift import Change, Expected, Judgement, Objects, Options
 from lockstep.planning.wire import Mode, Order
 
 _OTHERS = "another line's run is under way in this database ({}): what differs may be its work"
-_BLOCKED = "another session holds a lock on a table, so the catalog cannot be read now (SQLSTATE {})"
-_LOCKED = "55P03"
 _NOTHING_YET = "nothing to compare with yet: the next run takes the schema as it is"
+
+Decide = Callable[[Expected, Objects], Change | None]
+"""What follows from what is expected and what is there; None: nothing. Pure: it may be asked again."""
+
+
+class BlockedError(Exception):
+    """The objects cannot be read now, since somebody holds a lock; the message is for people."""
+
+
+class DriftStore(Protocol):
+    """A database's objects: those that are there, and those that its ledger expects."""
+
+    @property
+    def major(self) -> int:
+        """The server's major version."""
+
+    @property
+    def options(self) -> Options:
+        """What is read, and in which format."""
+
+    def exists(self) -> bool:
+        """Tell whether there is a ledger that keeps objects."""
+
+    def is_watched(self) -> bool:
+        """Tell whether some line of the database looks for drift."""
+
+    def observe(self) -> tuple[Expected, Objects]:
+        """Return what is expected and what is there, at one moment; writes nothing.
+
+        Raises:
+            BlockedError: if the objects cannot be read now.
+        """
+
+    def update(self, decide: Decide) -> tuple[Expected, Objects]:
+        """Write what `decide` says, with no other update in between; return what it was asked about in the end."""
+
+    def write(self, change: Change) -> None:
+        """Write a change that needs no look at the database."""
 
 
 class DriftWatch:
-    """Watches the catalog for one run of one line."""
+    """Watches the objects for one run of one line."""
 
-    def __init__(self, channel: Channel, order: Order, log: Log) -> None:
-        self._channel = channel
+    def __init__(self, store: DriftStore, order: Order, log: Log) -> None:
+        self._store = store
         self._order = order
         self._log = log
-        self._options = CatalogOptions(order.database.ledger_schema, frozenset(order.drift.include))
         self._before: Objects | None = None
         self._blind = False
-        """Whether the catalog could not be read: the run stays dirty then."""
+        """Whether the objects could not be read: the run stays dirty then."""
         self._seen: str | None = None
         """Hash of the drift that `look` has found."""
 
@@ -35,17 +74,15 @@ class DriftWatch:
         if (why := self._why_not()) is not None:
             return DriftFinding(inconclusive=why)
         try:
-            expected, found = drift_store.observe(self._channel, self._options)
-        except SqlError as error:
-            if error.sqlstate != _LOCKED:
-                raise
-            # Printing a definition waits for whoever changes the object. What this run changes is taken in by the next.
+            expected, found = self._store.observe()
+        except BlockedError as error:
+            # What this run changes is taken in by the next.
             self._blind = True
-            return DriftFinding(inconclusive=_BLOCKED.format(error.sqlstate))
+            return DriftFinding(inconclusive=str(error))
         judgement = self._judge(expected, found)
         if order.mode is Mode.RUN and judgement.change is not None:
             # Once more, with nobody else writing in between.
-            expected, found = drift_store.update(self._channel, self._options, lambda e, f: self._judge(e, f).change)
+            expected, found = self._store.update(lambda e, f: self._judge(e, f).change)
             judgement = self._judge(expected, found)
         self._before = found
         return self._finding(judgement, expected, found)
@@ -57,7 +94,7 @@ class DriftWatch:
             case "Baseline" if self._order.mode is not Mode.RUN:
                 return DriftFinding(inconclusive=_NOTHING_YET)
             case "Baseline":
-                self._log("drift_baseline", objects=len(found), server=server_major(self._channel))
+                self._log("drift_baseline", objects=len(found), server=self._store.major)
                 return DriftFinding()
             case "Unattributed":
                 lines = ", ".join(expected.unsettled)
@@ -70,22 +107,14 @@ class DriftWatch:
     def _why_not(self) -> str | None:
         """Return why there is nothing to look for."""
         order = self._order
-        if order.mode is not Mode.RUN and not drift_store.exists(self._channel, self._options.ledger_schema):
+        if order.mode is not Mode.RUN and not self._store.exists():
             return _NOTHING_YET
-        return "spec.drift is Ignore" if order.drift.policy == "Ignore" and not self._is_watched() else None
-
-    def _is_watched(self) -> bool:
-        """Tell whether some line of the database looks for drift: this one's changes must not accuse anybody then."""
-        return drift_store.load(self._channel, self._options.ledger_schema).major is not None
+        # Where some line looks for drift, this one's changes must not accuse anybody.
+        return "spec.drift is Ignore" if order.drift.policy == "Ignore" and not self._store.is_watched() else None
 
     def _judge(self, expected: Expected, found: Objects) -> Judgement:
-        return drift.judge(
-            expected,
-            found,
-            major=server_major(self._channel),
-            options=self._options.options,
-            ignore=self._order.drift.ignore,
-        )
+        store = self._store
+        return drift.judge(expected, found, major=store.major, options=store.options, ignore=self._order.drift.ignore)
 
     def accept(self) -> None:
         """Take the drift that `look` has found for what shall be; that very drift and nothing that came after.
@@ -100,8 +129,7 @@ class DriftWatch:
         def decide(expected: Expected, found: Objects) -> Change | None:
             return drift.accept(self._judge(expected, found).drift, found, seen)
 
-        expected, found = drift_store.update(self._channel, self._options, decide)
-        if decide(expected, found) is None:
+        if decide(*self._store.update(decide)) is None:
             raise RunError(
                 Reason.REPAIR_REFUSED, "somebody has changed the schema once more just now: look at the drift again"
             )
@@ -112,6 +140,6 @@ class DriftWatch:
             return
         line, before = self._order.line, self._before
         if before is None:
-            drift_store.store(self._channel, self._options.ledger_schema, Change(lines=(line,)))
+            self._store.write(Change(lines=(line,)))
             return
-        drift_store.update(self._channel, self._options, lambda e, f: drift.settle(e, before, f, line))
+        self._store.update(lambda e, f: drift.settle(e, before, f, line))
