@@ -164,7 +164,7 @@ class Run:
         state = self._state
         state.applied = {each.version for each in ledger.history.applied}
         state.mark = ledger.mark
-        if ledger.recent and not state.steps:
+        if ledger.recent and not state.steps and not state.touched:
             state.recent = ledger.recent
         if ledger.repaired and self._order.repair is not None:
             state.repaired = self._order.repair.token
