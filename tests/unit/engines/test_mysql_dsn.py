@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError, SecretWords
-from lockstep.engines.mysql.dsn import parse, secrets_of
+from lockstep.engines.mysql.dsn import parse
+from lockstep.engines.urls import secrets_of
 
 
 def read(url: str) -> dict[str, str]:

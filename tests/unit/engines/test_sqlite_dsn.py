@@ -44,7 +44,7 @@ def test_parts_name_it_too() -> None:
         ("sqlite::memory:", "names no file"),
         ("sqlite:///x.db?mode=memory", "rw, rwc, ro"),
         ("sqlite:///x.db?key=hunter2", "'key'"),
-        ("sqlite:///x.db?hunter2@=1", "unknown key"),
+        ("sqlite:///x.db?hunter2@=1", "do not know"),
         ("sqlite:///x%00.db", "zero byte"),
         ("sqlite:///x%ff.db", "UTF-8"),
         ("postgres://u:hunter2@h/d", "begins neither"),

@@ -43,6 +43,7 @@ from lockstep.engines.portable.foreign import read_foreign
 from lockstep.engines.portable.ledger import Ledger
 from lockstep.engines.portable.objects import Catalog, PortableDriftStore
 from lockstep.engines.portable.records import Recorder
+from lockstep.engines.urls import secrets_of
 from lockstep.planning.adoption import ForeignRow
 from lockstep.planning.wire import RepairOrder
 
@@ -294,7 +295,7 @@ class MysqlEngine:
     def target(self, words: SecretWords, secret: str) -> Target:
         """Read the Secret's words."""
         params = dsn.parse(words, secret)
-        return Target("mysql", params, dsn.secrets_of(params, words.url))
+        return Target("mysql", params, secrets_of(params, words.url))
 
     def script(self, action: Action) -> Script:
         """Split a step's text and see that it may run."""

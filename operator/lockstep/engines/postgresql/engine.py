@@ -33,6 +33,7 @@ from lockstep.engines.postgresql.foreign import read_foreign
 from lockstep.engines.postgresql.ledger import Ledger
 from lockstep.engines.postgresql.lock import Locks, pause
 from lockstep.engines.postgresql.statements import SqlScript, read_script
+from lockstep.engines.urls import secrets_of
 from lockstep.planning.adoption import ForeignRow
 from lockstep.planning.wire import Order, RepairOrder
 
@@ -216,7 +217,7 @@ class PostgresEngine:
     def target(self, words: SecretWords, secret: str) -> Target:
         """Read the Secret's words."""
         params = dsn.parse(words, secret)
-        return Target("postgresql", params, dsn.secrets_of(params, words.url))
+        return Target("postgresql", params, secrets_of(params, words.url))
 
     def script(self, action: Action) -> Script:
         """Split a step's text and see that it may run."""

@@ -1,14 +1,10 @@
-"""A Secret's words turned into the place of a file by our own parser. Pure.
-
-No message repeats any part of what was read, except the name of a query key.
-"""
+"""A Secret's words turned into the place of a file. Pure."""
 
 import re
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
-from lockstep.api.reasons import Reason
-from lockstep.engines.base import RunError, SecretWords
+from lockstep.engines.base import SecretWords
+from lockstep.engines.urls import UnreadableError, decode, no_zero, reading, unknown_key
 
 MODES: Final = ("rw", "rwc", "ro")
 """What `mode` in a query may say; rwc makes a file that is not there."""
@@ -40,14 +36,9 @@ IGNORED: Final = frozenset(
 
 _SCHEME: Final = re.compile(r"(?:jdbc:)?(?:sqlite3?|file)(?:\+[a-z0-9_]+)?:", re.IGNORECASE)
 _OPEN: Final = re.compile(r"/+")
-_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
 _HOST: Final = re.compile(r"//[^/]")
 _RELATIVE: Final = "the path is not absolute, and the pod's working directory is nobody's"
-_HINT: Final = "write sqlite:////path/to/file.db, with ?mode=rwc where a file that is not there shall be made"
-
-
-class _UnreadableError(Exception):
-    """The URL makes no sense; the message names nothing of it."""
+_FORM: Final = "sqlite:////path/to/file.db, with ?mode=rwc where a file that is not there shall be made"
 
 
 def parse(words: SecretWords, secret: str) -> dict[str, str]:
@@ -56,37 +47,32 @@ def parse(words: SecretWords, secret: str) -> dict[str, str]:
     Raises:
         RunError: InvalidURL.
     """
-    try:
-        if words.url is None:
+    if words.url is None:
+        with reading("place of a SQLite file", secret, _FORM):
             return {"path": _path(words.parts.get("path") or words.parts.get("dbname", "")), "mode": "rw"}
+    with reading("URL of a SQLite file", secret, _FORM):
         return _parse(words.url)
-    except _UnreadableError as error:
-        raise RunError(
-            Reason.INVALID_URL, f"the URL in Secret {secret!r} is none of a SQLite file: {error}; {_HINT}"
-        ) from None
 
 
 def _parse(url: str) -> dict[str, str]:
     found = _SCHEME.match(url)
     if found is None and not url.startswith("/"):
-        raise _UnreadableError("it begins neither with sqlite: nor with file:")
+        raise UnreadableError("it begins neither with sqlite: nor with file:")
     rest = url if found is None else url[found.end() :]
     rest = rest.partition("#")[0] if found is not None else rest
     body, _, query = rest.partition("?")
     if _HOST.match(body):
         # Behind two slashes a URL has a host.
-        raise _UnreadableError(_RELATIVE)
-    return {"path": _path(_decode(body)), "mode": _mode(query)}
+        raise UnreadableError(_RELATIVE)
+    return {"path": _path(decode(body)), "mode": _mode(query)}
 
 
 def _path(text: str) -> str:
-    if "\x00" in text:
-        raise _UnreadableError("it holds a zero byte")
-    if text.strip("/") in {"", ":memory:"}:
-        raise _UnreadableError("it names no file, and what is in memory is gone when the run ends")
+    if no_zero(text).strip("/") in {"", ":memory:"}:
+        raise UnreadableError("it names no file, and what is in memory is gone when the run ends")
     # sqlite:///path is relative for some tools and absolute for others: in a pod only the latter makes sense.
     if not text.startswith("/"):
-        raise _UnreadableError(_RELATIVE)
+        raise UnreadableError(_RELATIVE)
     return _OPEN.sub("/", text)
 
 
@@ -96,16 +82,8 @@ def _mode(query: str) -> str:
         key, _, value = pair.partition("=")
         if key == "mode":
             if value not in MODES:
-                raise _UnreadableError(f"mode must be one of {', '.join(MODES)}")
+                raise UnreadableError(f"mode must be one of {', '.join(MODES)}")
             mode = value
         elif key not in IGNORED:
-            what = f"its query has the unknown key {key!r}" if _KEY.fullmatch(key) else "its query has an unknown key"
-            raise _UnreadableError(what)
+            raise unknown_key(key, query, "SQLite's")
     return mode
-
-
-def _decode(text: str) -> str:
-    try:
-        return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode()
-    except UnicodeDecodeError:
-        raise _UnreadableError("its path is not UTF-8") from None
