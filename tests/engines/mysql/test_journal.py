@@ -16,6 +16,7 @@ from engines.mysql.words import (
 )
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import RepairOrder
+from servers.counting import CountingProxy, MysqlFraming, Strike
 from servers.faults import Fault, FaultyProxy
 from servers.mariadb import MariaDatabase
 from servers.process import wait_until
@@ -105,6 +106,18 @@ def test_cut_at_the_commit_of_rows(fault: Fault, database: MariaDatabase, pod: P
     assert len(ended.events("connection_lost")) == 1
     assert database.query("SELECT count(*) FROM t") == [(1,)]
     assert applied(database) == ["1", "2"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_cut_at_the_end_of_what_only_reads(number: int, database: MariaDatabase, pod: Pod) -> None:
+    """It is rolled back, and whether that fails says nothing: what comes next finds that the connection is lost."""
+    with CountingProxy(database.server.port, MysqlFraming) as proxy:
+        # When it is opened, and when drift has been looked for and is written down.
+        proxy.arm(number, Strike.CUT, word=QUERY + b"ROLLBACK")
+        ended = done(pod.run(order(BASE), keys(database, port=proxy.port)))
+        assert proxy.struck.is_set()
+    assert len(ended.events("connection_lost")) == 1
+    assert applied(database) == ["1"]
 
 
 def test_killed_in_a_statement_that_goes_on(database: MariaDatabase, pods: Pods) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.mysql.channel import Channel, SqlError
@@ -103,6 +103,9 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
+    except PendingRollbackError:
+        # Lost at a ROLLBACK, which may fail: what comes next finds it so.
+        raise ConnectionLostError from None
     except DBAPIError as error:
         original = error.orig if error.orig is not None else error
         number = number_of(original)
