@@ -241,6 +241,8 @@ WAKES_UP = {
     # A smaller one would be at the server already.
     "before-a-transaction": (together("3", "orders", f"SELECT length('{'x' * 70_000}')"), 1),
     "before-the-first-statement": (one_by_one("3"), 1),
+    # The statement fails first: the table is there.
+    "before-one-that-was-done-meanwhile": (one_by_one("3"), 2),
     "between-statements": (one_by_one("3"), 3),
     "before-one-that-has-no-transaction": (one_by_one("3"), 4),
 }

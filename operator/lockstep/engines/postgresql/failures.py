@@ -72,14 +72,14 @@ class Failure:
             return self._cancelled(timed_out)
         if self.index < 0:
             why = f"it could not begin ({self.words})"
-            if self._is_fenced:
+            if self.is_fenced:
                 why = f"this run no longer holds line {line!r} (another has begun): nothing of it was run{self.left}"
             return RunError(Reason.FENCED, f"{self.action.label}: {why}", error=self.detail)
         # The statement behind the last is what was deferred: SET CONSTRAINTS ALL IMMEDIATE.
         if self.index <= len(self.script.parts):
             text = f"{self.place}: {self.words}{self._advice()}{self.left}"
             return RunError(Reason.STATEMENT_FAILED, text, error=self.detail)
-        if self._is_fenced:
+        if self.is_fenced:
             return RunError(
                 Reason.FENCED,
                 f"{self.place}: this run no longer holds line {line!r} (another has begun, or the SQL has ended the "
@@ -94,7 +94,8 @@ class Failure:
         )
 
     @property
-    def _is_fenced(self) -> bool:
+    def is_fenced(self) -> bool:
+        """Whether another run holds the line."""
         return (self.error.sqlstate, self.error.table, self.error.column) in _FENCES
 
     def _cancelled(self, timed_out: int | None) -> RunError:

@@ -92,7 +92,10 @@ class JournaledStep:
         """
         try:
             return self._run(rows)
-        except RunError:
+        except RunError as error:
+            if (overtaken := self._overtaken()) is not None:
+                # What another run has done meanwhile is why it failed.
+                raise overtaken from error
             if self._done == 0 and self._clean:
                 # Nothing of it was done and nothing is left: it is not by half.
                 with suppress(RunError, ConnectionLostError):
@@ -359,6 +362,18 @@ class JournaledStep:
             return self._session.commit([self._recorder.begin_unplanned(self._entry.before), *commands])
         except SqlError as error:
             raise self._explain(error, self._script.statements + 2, 0) from error
+
+    def _overtaken(self) -> RunError | None:
+        """Return how a run ends whose line another one holds; None: it is this one's, for all that can be seen."""
+        try:
+            self._session.commit([self._recorder.begin_unplanned(self._entry.before)])
+        except SqlError as error:
+            left = f" behind statement {self._done}" if self._done else ""
+            failure = Failure(error, self._action, self._script, -1, left)
+            return failure.explain(self._recorder.line, None) if failure.is_fenced else None
+        except ConnectionLostError:
+            return None
+        return None
 
     def _explain(self, error: SqlError, number: int, statement_timeout: int) -> Exception:
         """Return what an error means; `number` is the statement's, from 1, 0 before it, beyond the last behind it."""

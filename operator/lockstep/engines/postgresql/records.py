@@ -47,6 +47,11 @@ class Recorder:
         for name, sql in _PREPARED.items():
             channel.prepare(name, on(schema, sql))
 
+    @property
+    def line(self) -> str:
+        """The line that the run has claimed."""
+        return self._claim.line
+
     def unprepare(self) -> bool:
         """Do without plans from now on, since a migration has thrown them away; False: it was so already."""
         was, self._prepared = self._prepared, False
