@@ -11,7 +11,7 @@ import pytest
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
 from lockstep.engines.postgresql.channel import Channel, Command, SqlError
-from lockstep.engines.postgresql.drift_store import baseline, load, observe, store, update
+from lockstep.engines.postgresql.drift_store import LOT, load, observe, store, update
 from lockstep.engines.postgresql.ledger_tables import CREATE, LEDGER_VERSION, UPGRADES, on, quote
 from lockstep.engines.postgresql.lock import Locks
 from lockstep.planning.drift import Change, Expected, Judgement, Objects, Options, accept, judge, settle
@@ -68,7 +68,19 @@ def dirty_lines(database: Database) -> list[object]:
     return [line for (line,) in database.query("SELECT line FROM lockstep.run WHERE dirty ORDER BY line")]
 
 
+def baseline(channel: Channel, schema: str, objects: Objects, major: int, options: Options) -> None:
+    """Replace all that is expected."""
+    channel.run([Command(on(schema, "DELETE FROM @.objects"))])
+    store(channel, schema, Change(objects, major=major, options=options))
+
+
 ODD = {'table "a "" b".c': "1", "function public.f(text,\n int)": "2", "view s.ü€": "3", "table s.a\\b'c": "4"}
+
+
+def test_many_objects_are_written_in_lots(channel: Channel) -> None:
+    many = {f"table s.t{number}": str(number) for number in range(2 * LOT + 1)}
+    baseline(channel, "lockstep", many, 18, PLAIN)
+    assert load(channel, "lockstep").objects == many
 
 
 def test_before_the_first_baseline_nothing_is_expected(channel: Channel) -> None:

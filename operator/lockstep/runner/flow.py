@@ -2,9 +2,9 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from itertools import chain, pairwise
 from typing import Final
 
 from lockstep.api.reasons import Reason
@@ -43,6 +43,8 @@ LOCK_SECONDS_AFTER_LOSS: Final = 40.0
 SESSIONS: Final = 5
 """How many sessions one run may use up."""
 RECONNECT_SECONDS: Final = 1.0
+SHORT: Final = 4096
+"""Characters of a text that is sooner read again than kept as a script."""
 
 
 @dataclass
@@ -233,13 +235,13 @@ class Run:
     def _carry_out(self, session: Session, plan: Plan) -> Result:
         only, rest = recorded_only(plan)
         actions = to_actions(rest, self._order, session)
-        # All of them are read before the first is run.
-        steps = [(action, self._engine.script(action)) for action in actions]
+        steps = self._scripted(actions, self._read(actions))
         try:
             if only:
                 self._record(session, to_actions(only, self._order, session))
             is_sent = False
-            for step, following in zip_longest(steps, steps[1:]):
+            for step, following in pairwise(chain(steps, [None])):
+                assert step is not None  # noqa: S101 - only the last one is behind all
                 if not is_sent and (stop := self._control.stop) is not None:
                     why = "the run was asked to stop" if stop is Reason.INTERRUPTED else "its deadline came"
                     raise RunError(stop, why)
@@ -252,6 +254,16 @@ class Run:
         taken = len(self._state.steps)
         at = f"line {self._order.line!r} is at version {self._state.version}"
         return self._result(Reason.UP_TO_DATE, f"{taken} step(s) applied; {at}" if taken else at)
+
+    def _read(self, actions: Sequence[Action]) -> dict[int, Script]:
+        """See that all of them may run, before the first does; return the scripts of the long ones, by their place."""
+        scripts = ((place, self._engine.script(action)) for place, action in enumerate(actions))
+        return {place: script for place, script in scripts if len(actions[place].text) > SHORT}
+
+    def _scripted(self, actions: Sequence[Action], long: dict[int, Script]) -> Iterator[tuple[Action, Script]]:
+        """Read the short ones again, each when its turn comes, and let go of what is done: memory stays flat."""
+        for place, action in enumerate(actions):
+            yield action, long.pop(place) if place in long else self._engine.script(action)
 
     def _record(self, session: Session, actions: Sequence[Action]) -> None:
         """Record what is not run, in one commit."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from lockstep.engines.base import ConnectionLostError
@@ -47,12 +48,15 @@ _REMOVE: Final = """
 DELETE FROM @.objects AS o
 WHERE o.name IN (SELECT e.value FROM pg_catalog.json_array_elements_text($1::pg_catalog.json) AS e)
 """
-_CLEAR: Final = "DELETE FROM @.objects"
 _SETTLED: Final = """
 UPDATE @.run AS r SET dirty = false
 WHERE r.dirty AND r.line IN (SELECT e.value FROM pg_catalog.json_array_elements_text($1::pg_catalog.json) AS e)
 """
 _BASED: Final = "UPDATE @.meta AS m SET objects_major = $1::pg_catalog.int4, objects_options = $2::pg_catalog.text"
+
+
+LOT: Final = 2000
+"""How many objects are written at once."""
 
 
 def exists(channel: Channel, schema: str) -> bool:
@@ -114,18 +118,13 @@ def store(channel: Channel, schema: str, change: Change) -> None:
         SqlError: if the server refused; nothing is written then.
     """
     begin = [Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"), *pinned(), Command(on(schema, _LOCK))]
-    _run(channel, [*begin, *_writing(schema, change), Command("COMMIT")])
-
-
-def baseline(channel: Channel, schema: str, objects: Objects, major: int, options: Options) -> None:
-    """Replace all that is expected; the caller knows that no line's run is under way.
-
-    Raises:
-        SqlError: if the server refused; nothing is written then.
-    """
-    begin = [Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"), *pinned(), Command(on(schema, _LOCK))]
-    writing = _writing(schema, Change(objects, major=major, options=options))
-    _run(channel, [*begin, Command(on(schema, _CLEAR)), *writing, Command("COMMIT")])
+    try:
+        channel.run(begin)
+        _write(channel, schema, change)
+        channel.run([Command("COMMIT")])
+    except (SqlError, StoppedError):
+        channel.run([Command("ROLLBACK")], stoppable=False)
+        raise
 
 
 def _look(
@@ -140,7 +139,9 @@ def _look(
     known = frozenset() if expected.options is None else expected.options.include
     found = collect(channel.run(reading(channel, schema, options.include | known)))
     change = None if decide is None else decide(expected, found)
-    channel.run([*([] if change is None else _writing(schema, change)), Command("COMMIT")])
+    if change is not None:
+        _write(channel, schema, change)
+    channel.run([Command("COMMIT")])
     return expected, found
 
 
@@ -185,17 +186,19 @@ def _expected(replies: list[Reply], schema: str) -> Expected:
     )
 
 
-def _writing(schema: str, change: Change) -> list[Command]:
+def _write(channel: Channel, schema: str, change: Change) -> None:
+    """Write a change in the open transaction; many objects in lots, so that they take no memory once more."""
+    upserts = iter(change.upserts.items())
+    while lot := dict(islice(upserts, LOT)):
+        channel.run([Command(on(schema, _UPSERT), (json.dumps(lot),))])
     commands = []
     if change.removed:
         commands.append(Command(on(schema, _REMOVE), (json.dumps(change.removed),)))
-    if change.upserts:
-        commands.append(Command(on(schema, _UPSERT), (json.dumps(dict(change.upserts)),)))
     if change.options is not None:
         commands.append(Command(on(schema, _BASED), (change.major, change.options.text)))
     if change.lines:
         commands.append(Command(on(schema, _SETTLED), (json.dumps(change.lines),)))
-    return commands
+    channel.run(commands)
 
 
 class PostgresDriftStore:
