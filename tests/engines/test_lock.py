@@ -20,6 +20,8 @@ Pods = Callable[..., Pod]
 ONE = migration("1", "CREATE TABLE t (x int)")
 SLOW = migration("2", "INSERT INTO t VALUES (1); SELECT pg_sleep(60); INSERT INTO t VALUES (2)")
 QUICK = migration("3", "CREATE TABLE u ()")
+LARGE = migration("3", f"CREATE TABLE u (); SELECT length('{'x' * 40_000}')")
+"""It is not at the server before the end of the step before it is known."""
 
 SLEEPING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
 HELD = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database() " \
@@ -139,7 +141,7 @@ def test_frozen_inside_of_a_migration(any_database: Database, pods: Pods) -> Non
     """SIGSTOP with all of the migration sent: the server ends it, and the zombie cannot say otherwise."""
     first = pods("first")
     quick = migration("2", "SELECT pg_sleep(1); INSERT INTO t VALUES (1)")
-    first.start(order(ONE, quick, QUICK), keys_of(any_database))
+    first.start(order(ONE, quick, LARGE), keys_of(any_database))
     wait_until(sleeps(any_database))
     first.signal(signal.SIGSTOP)
     wait_until(lambda: applied(any_database) == ["1", "2"], 10)
@@ -147,7 +149,7 @@ def test_frozen_inside_of_a_migration(any_database: Database, pods: Pods) -> Non
     any_database.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lockstep first'"
     )
-    ended = pods("second").run(order(ONE, quick, QUICK), keys_of(any_database))
+    ended = pods("second").run(order(ONE, quick, LARGE), keys_of(any_database))
     assert (ended.code, ended.result.applied) == (0, 1)
     first.signal(signal.SIGCONT)
     ended = first.end()
@@ -161,7 +163,7 @@ def test_frozen_inside_of_a_migration(any_database: Database, pods: Pods) -> Non
 
 def test_the_fence_refuses_a_run_that_was_overtaken(any_database: Database, pod: Pod) -> None:
     """The advisory lock may be lost in ways that nobody sees; the epoch in the database decides."""
-    steps = [ONE, migration("2", "SELECT pg_sleep(1)"), QUICK]
+    steps = [ONE, migration("2", "SELECT pg_sleep(1)"), LARGE]
     pod.start(order(*steps), keys_of(any_database))
     wait_until(sleeps(any_database))
     # Another run's claim waits for this transaction, and comes before the next.
