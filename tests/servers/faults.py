@@ -2,12 +2,14 @@
 
 import contextlib
 import queue
-import select
 import socket
 import threading
 import time
 from collections.abc import Callable
 from enum import Enum
+
+ANSWER_SECONDS = 30.0
+"""How long a server may take to do what it is cut off after."""
 
 
 class Fault(Enum):
@@ -18,12 +20,31 @@ class Fault(Enum):
     FREEZE = "what has the word and all after it is dropped, in both directions, and nothing is closed"
 
 
-class FaultyProxy:
-    """Stands before a server on this machine."""
+def by_postgresql(sent: bytes, answer: bytes) -> bool:
+    """Tell whether PostgreSQL has answered all of what was sent: each Sync, or one simple query."""
+    return answer.count(b"Z\0\0\0\5") >= max(1, sent.count(b"S\0\0\0\4"))
 
-    def __init__(self, port: int, *, delay: float = 0.0) -> None:
+
+def by_mysql(_: bytes, answer: bytes) -> bool:
+    """Tell whether MySQL has answered a statement that returns no rows."""
+    return len(answer) >= 4 and len(answer) >= 4 + int.from_bytes(answer[:3], "little")
+
+
+class FaultyProxy:
+    """Stands before a server on this machine.
+
+    Args:
+        port: the server's.
+        delay: seconds by which everything is late.
+        answered: tells by what was sent, and by what has come back, whether the server is through with it.
+    """
+
+    def __init__(
+        self, port: int, *, delay: float = 0.0, answered: Callable[[bytes, bytes], bool] = by_postgresql
+    ) -> None:
         self._target = port
         self._delay = delay
+        self.answered = answered
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._word = b""
@@ -74,8 +95,8 @@ class FaultyProxy:
             for each in (client, server):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets += [client, server]
-            silent = threading.Event()
-            for pump in (_Pump(self, client, server, silent, watch=True), _Pump(self, server, client, silent)):
+            link = _Link()
+            for pump in (_Pump(self, client, server, link, watch=True), _Pump(self, server, client, link)):
                 self._threads += pump.start(self._delay)
 
     def strikes(self, data: bytes) -> Fault | None:
@@ -92,6 +113,29 @@ class FaultyProxy:
         return self._word
 
 
+class _Link:
+    """What the two directions of one connection know of each other."""
+
+    def __init__(self) -> None:
+        self.silent = threading.Event()
+        """Set when nothing of what is said reaches the other side any more."""
+        self._heard = threading.Condition()
+        self._answer = bytearray()
+        self._ended = False
+
+    def hear(self, data: bytes) -> None:
+        """Note what the server says to nobody; nothing: it has closed."""
+        with self._heard:
+            self._answer += data
+            self._ended = self._ended or not data
+            self._heard.notify_all()
+
+    def wait(self, is_whole: Callable[[bytes], bool]) -> None:
+        """Wait until the server has answered, or has closed."""
+        with self._heard:
+            self._heard.wait_for(lambda: self._ended or is_whole(bytes(self._answer)), ANSWER_SECONDS)
+
+
 class _Pump:
     """Carries bytes one way; in a second thread where they are to be late."""
 
@@ -100,14 +144,14 @@ class _Pump:
         proxy: FaultyProxy,
         source: socket.socket,
         sink: socket.socket,
-        silent: threading.Event,
+        link: _Link,
         *,
         watch: bool = False,
     ) -> None:
         self._proxy = proxy
         self._source = source
         self._sink = sink
-        self._silent = silent
+        self._link = link
         self._watch = watch
         self._late: queue.Queue[tuple[float, bytes]] = queue.Queue()
 
@@ -129,9 +173,11 @@ class _Pump:
         return threads
 
     def _send(self, data: bytes) -> None:
-        if not self._silent.is_set():
+        if not self._link.silent.is_set():
             with contextlib.suppress(OSError):
                 self._sink.sendall(data)
+        elif not self._watch:
+            self._link.hear(data)
 
     def _deliver(self) -> None:
         while True:
@@ -156,36 +202,24 @@ class _Pump:
             else:
                 self._strike(fault, data)
         self._late.put((0.0, b""))
-        if not self._silent.is_set():
+        if not self._watch:
+            self._link.hear(b"")
+        if not self._link.silent.is_set():
             with contextlib.suppress(OSError):
                 self._sink.shutdown(socket.SHUT_WR)
 
     def _strike(self, fault: Fault, data: bytes) -> None:
         if fault is Fault.CUT_AFTER:
             # Nothing of the answer may reach the client.
-            self._silent.set()
+            self._link.silent.set()
             self._sink.sendall(data)
-            _wait_until_quiet(self._sink)
+            self._link.wait(lambda answer: self._proxy.answered(data, answer))
         else:
             if fault is Fault.CUT_BEFORE:
                 self._send(data[: data.index(self._proxy.word)])
-            self._silent.set()
+            self._link.silent.set()
         if fault is not Fault.FREEZE:
             for each in (self._source, self._sink):
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
         self._proxy.struck.set()
-
-
-def _wait_until_quiet(server: socket.socket, seconds: float = 0.5) -> None:
-    """Wait until the server has been silent for a while: it is through with what it was sent."""
-    while select.select([server], [], [], seconds)[0]:
-        try:
-            if not server.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                return
-        except BlockingIOError:
-            pass
-        except OSError:
-            return
-        # The other thread takes it away.
-        time.sleep(0.01)

@@ -17,7 +17,7 @@ from engines.mysql.words import (
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import RepairOrder
 from servers.counting import CountingProxy, MysqlFraming, Strike
-from servers.faults import Fault, FaultyProxy
+from servers.faults import Fault, FaultyProxy, by_mysql
 from servers.mariadb import MariaDatabase
 from servers.process import wait_until
 from servers.runner import Pod, migration, order
@@ -83,7 +83,7 @@ def test_cut_at_the_statement(fault: Fault, database: MariaDatabase, pod: Pod) -
     """The run itself goes on in a new session."""
     done(pod.run(order(BASE), keys(database)))
     two = migration("2", "ALTER TABLE t ADD COLUMN y int; INSERT INTO t (id, y) VALUES (1, 1)")
-    with FaultyProxy(database.server.port) as proxy:
+    with FaultyProxy(database.server.port, answered=by_mysql) as proxy:
         proxy.on(QUERY + b"ALTER TABLE t", fault)
         ended = done(pod.run(order(BASE, two), keys(database, port=proxy.port)))
     assert len(ended.events("connection_lost")) == 1
@@ -97,7 +97,7 @@ def test_cut_at_the_statement(fault: Fault, database: MariaDatabase, pod: Pod) -
 def test_cut_at_the_commit_of_rows(fault: Fault, database: MariaDatabase, pod: Pod) -> None:
     done(pod.run(order(BASE), keys(database)))
     rows = migration("2", "INSERT INTO t (id) VALUES (1)", lock_timeout_ms=60_000)
-    with FaultyProxy(database.server.port) as proxy:
+    with FaultyProxy(database.server.port, answered=by_mysql) as proxy:
         with holding(database, "INSERT INTO t (id) VALUES (1)"):
             pod.start(order(BASE, rows), keys(database, port=proxy.port))
             wait_until(is_running(database, "INSERT INTO t"), what="the waiting statement")
