@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final
 
 from sqlalchemy import Connection
@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from lockstep.engines.base import (
     Action,
     ConnectionLostError,
-    DriftFinding,
     LedgerState,
     Log,
     Recorded,
@@ -23,7 +22,6 @@ from lockstep.engines.base import (
     Task,
 )
 from lockstep.engines.control import Control
-from lockstep.engines.drift_watch import DriftWatch
 from lockstep.engines.histories.dialects import MYSQL
 from lockstep.engines.mysql import catalog, dsn
 from lockstep.engines.mysql.apply import Applier
@@ -39,20 +37,19 @@ from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.settle import settle
 from lockstep.engines.mysql.statements import SqlScript, read_script
 from lockstep.engines.mysql.store import Around, MysqlStore, translated
-from lockstep.engines.portable.foreign import read_foreign
-from lockstep.engines.portable.ledger import Ledger
-from lockstep.engines.portable.objects import Catalog, PortableDriftStore
+from lockstep.engines.portable.objects import Catalog
 from lockstep.engines.portable.records import Recorder
+from lockstep.engines.portable.session import PortableSession
 from lockstep.engines.urls import secrets_of
-from lockstep.planning.adoption import ForeignRow
-from lockstep.planning.wire import RepairOrder
 
 MAKING_SECONDS: Final = 60.0
 """How long to wait at most for another run that makes or upgrades the ledger."""
 
 
-class MysqlSession:
+class MysqlSession(PortableSession[MysqlStore]):
     """One checked connection; after `lock`, the holder of its line."""
+
+    DIALECT = MYSQL
 
     def __init__(
         self,
@@ -65,27 +62,27 @@ class MysqlSession:
         control: Control,
         log: Log,
     ) -> None:
+        order = task.order
+        look = Catalog(
+            lambda: catalog.read_objects(channel, server), catalog.major_of(server), catalog.OPTIONS, self._held
+        )
+        store = MysqlStore(connection, server.database, row_log=server.row_log)
+        super().__init__(store, Around(channel, order), look, task, log)
         self._channel = channel
         self._server = server
         self._connector = connector
-        self._task = task
         self._control = control
-        self._log = log
-        order = task.order
         self._state = SessionState(channel, server, log)
-        self._store = MysqlStore(connection, server.database, row_log=server.row_log)
-        self._ledger = Ledger(self._store, order, Around(channel, order), log)
         self._locks = Locks(channel, server.database, order.line, cluster=server.galera)
         self._lease = Lease(server.database, channel.id, connector.beside, channel.cut) if server.galera else None
-        self._catalog = look = Catalog(
-            lambda: catalog.read_objects(channel, server),
-            catalog.major_of(server),
-            catalog.OPTIONS,
-            lambda line: self._locks.holder_of(line) is not None or self._is_leased(line),
-        )
-        self._drift = DriftWatch(PortableDriftStore(self._store, self._ledger, look), order, log)
-        self._recorder: Recorder | None = None
         self._applier: Applier | None = None
+
+    def _own(self) -> AbstractContextManager[None]:
+        return _own_errors()
+
+    def _held(self, line: str) -> bool:
+        """Tell whether another session holds a line's lock."""
+        return self._locks.holder_of(line) is not None or self._is_leased(line)
 
     def check(self) -> None:
         """See that the server can be worked on, then set the session up."""
@@ -101,7 +98,7 @@ class MysqlSession:
 
     def lock(self, wait: float) -> None:
         """Take the line's lock; the ledger is made or upgraded while nobody works with it."""
-        with _own():
+        with self._own():
             self._take_lock(wait)
             beside = self._connector.beside()
             try:
@@ -154,7 +151,7 @@ class MysqlSession:
 
     def _make_ledger(self) -> bool:
         """Make or upgrade the ledger, unless a line's run is at work in it."""
-        if self._store.version() and any(self._catalog.held(line) for line in self._lines()):
+        if self._store.version() and any(self._held(line) for line in self._lines()):
             return False
         self._ledger.make()
         return True
@@ -164,12 +161,12 @@ class MysqlSession:
         return [str(line) for (line,) in self._store.rows(run.select().with_only_columns(run.c.line))]
 
     def _is_held(self) -> RunError:
-        return self._locks.held(self._ledger.last_run() if self._store.version() else None)
+        return self._locks.held(self._last_run())
 
     def enter(self) -> LedgerState:
         """Begin this run in the ledger, and settle what a dead one has left."""
         task, channel = self._task, self._channel
-        with _own():
+        with self._own():
             words = str(channel.id)
             if self._lease is not None:
                 self._lease.check(channel, self._ledger.last_run(), task.order.line)
@@ -201,40 +198,10 @@ class MysqlSession:
         self._recorder, self._applier = recorder, Applier(work, half=state.history.partial is not None)
         return state
 
-    def read(self) -> LedgerState:
-        """Return what the ledger says, without a lock and without writing."""
-        with _own():
-            if self._ledger.exists():
-                return self._ledger.read(self._task.identity)
-            return self._ledger.absent()
-
-    def texts(self, checksums: Sequence[str]) -> Mapping[str, str]:
-        """Return the texts that the ledger keeps."""
-        with _own():
-            return self._ledger.texts(checksums) if checksums and self._store.version() else {}
-
-    def foreign(self) -> tuple[tuple[ForeignRow, ...], bool]:
-        """Return the other tool's history."""
-        order = self._task.order
-        assert order.adopt is not None  # noqa: S101 - asked for only then
-        with _own():
-            return read_foreign(self._store, MYSQL, order.adopt, order.line, self._log)
-
     def end_holder(self, pod: str) -> None:
         """End the session that holds this line's lock."""
-        with _own():
-            last = self._ledger.last_run() if self._store.version() else None
-            self._locks.end_holder(pod, last, self._task.identity.owner)
-
-    def repair(self, repair: RepairOrder, action: Action) -> Recorded:
-        """Do a person's act and record it."""
-        with _own():
-            return self._patient(lambda: self._records.repair(repair, action.migration))
-
-    @property
-    def _records(self) -> Recorder:
-        assert self._recorder is not None  # noqa: S101 - `enter` comes first
-        return self._recorder
+        with self._own():
+            self._locks.end_holder(pod, self._last_run(), self._task.identity.owner)
 
     def apply(
         self,
@@ -246,28 +213,8 @@ class MysqlSession:
         """Run one step and record it: both or neither, or the line is Partial."""
         assert isinstance(script, SqlScript)  # noqa: S101 - this engine has made it
         assert self._applier is not None  # noqa: S101 - `enter` comes first
-        with _own():
+        with self._own():
             return self._applier.apply(action, script, waiting)
-
-    def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
-        """Record steps that run nothing."""
-        with _own():
-            return self._patient(lambda: self._records.record(actions))
-
-    def drift(self) -> DriftFinding:
-        """Look for changes made by hand."""
-        with _own():
-            return self._patient(self._drift.look)
-
-    def accept_drift(self) -> None:
-        """Take what was found for what shall be."""
-        with _own():
-            self._patient(self._drift.accept)
-
-    def settle_drift(self) -> None:
-        """Take this run's changes into what shall be."""
-        with _own():
-            self._patient(self._drift.settle)
 
     def close(self) -> None:
         """Close the connection: the lock goes with it."""
@@ -279,7 +226,7 @@ class MysqlSession:
 
 
 @contextmanager
-def _own() -> Iterator[None]:
+def _own_errors() -> Iterator[None]:
     """Turn errors of Lockstep's own statements into what they mean."""
     try:
         with translated():
@@ -304,7 +251,7 @@ class MysqlEngine:
     def connect(self, task: Task, control: Control, log: Log) -> Session:
         """Connect and check the server."""
         connector = Connector(task, control)
-        with _own():
+        with _own_errors():
             connection, channel = connector.open()
             try:
                 server = read_server(channel)

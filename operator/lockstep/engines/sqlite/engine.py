@@ -2,15 +2,14 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from sqlalchemy.exc import DBAPIError
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import (
     Action,
-    DriftFinding,
     LedgerState,
     Log,
     Recorded,
@@ -22,40 +21,35 @@ from lockstep.engines.base import (
     Task,
 )
 from lockstep.engines.control import Control
-from lockstep.engines.drift_watch import DriftWatch
 from lockstep.engines.histories.dialects import SQLITE
-from lockstep.engines.portable.foreign import read_foreign
-from lockstep.engines.portable.ledger import Ledger
-from lockstep.engines.portable.objects import Catalog, PortableDriftStore
+from lockstep.engines.portable.objects import Catalog
 from lockstep.engines.portable.records import Recorder
+from lockstep.engines.portable.session import PortableSession
 from lockstep.engines.sqlite import catalog, dsn
 from lockstep.engines.sqlite.apply import Applier
 from lockstep.engines.sqlite.connect import SqliteStore, open_database, open_file
 from lockstep.engines.sqlite.errors import own_error
 from lockstep.engines.sqlite.lock import FileLock
 from lockstep.engines.sqlite.statements import SqliteScript, read_script
-from lockstep.planning.adoption import ForeignRow
-from lockstep.planning.wire import RepairOrder
 
 POLL_SECONDS = 0.1
 MAJOR = 3
 
 
-class SqliteSession:
+class SqliteSession(PortableSession[SqliteStore]):
     """One checked connection; after `lock`, the holder of its line."""
 
+    DIALECT = SQLITE
+
     def __init__(self, store: SqliteStore, lock: FileLock | None, task: Task, control: Control, log: Log) -> None:
-        self._store = store
-        self._lock = lock
-        self._task = task
-        self._control = control
-        self._log = log
-        order = task.order
-        self._ledger = Ledger(store, order, catalog.Around(store), log)
         look = Catalog(lambda: catalog.objects(store), MAJOR, catalog.OPTIONS, self._held)
-        self._drift = DriftWatch(PortableDriftStore(store, self._ledger, look), order, log)
-        self._recorder: Recorder | None = None
+        super().__init__(store, catalog.Around(store), look, task, log)
+        self._lock = lock
+        self._control = control
         self._applier: Applier | None = None
+
+    def _own(self) -> AbstractContextManager[None]:
+        return _own_errors()
 
     def _held(self, line: str) -> bool:
         return self._lock is not None and self._lock.held(line)
@@ -64,7 +58,7 @@ class SqliteSession:
         """Take the line's lock; the ledger is made under SQLite's own."""
         line, until = self._task.order.line, time.monotonic() + wait
         assert self._lock is not None  # noqa: S101 - a run has made the file
-        with _own():
+        with self._own():
             while not self._lock.try_line(line):
                 if time.monotonic() >= until:
                     raise self._is_held()
@@ -76,7 +70,7 @@ class SqliteSession:
 
     def _is_held(self) -> RunError:
         """Return the error that names who holds the lock: the run that entered the line last."""
-        last = self._ledger.last_run() if self._store.version() else None
+        last = self._last_run()
         line = self._task.order.line
         if last is None:
             return RunError(Reason.LOCK_HELD, f"the lock of line {line!r} is held by a run that has just begun")
@@ -85,39 +79,20 @@ class SqliteSession:
     def enter(self) -> LedgerState:
         """Begin this run in the ledger."""
         task = self._task
-        with _own():
+        with self._own():
             claim, state = self._ledger.enter(task.identity, str(uuid.uuid4()))
         assert state.mark is not None  # noqa: S101 - `lock` has made the ledger
         self._recorder = Recorder(self._store, claim, task.identity, state.mark)
         self._applier = Applier(self._store, self._recorder, task, self._control, self._log)
         return state
 
-    def read(self) -> LedgerState:
-        """Return what the ledger says, without a lock and without writing."""
-        with _own():
-            if self._ledger.exists():
-                return self._ledger.read(self._task.identity)
-            return self._ledger.absent()
-
-    def texts(self, checksums: Sequence[str]) -> Mapping[str, str]:
-        """Return the texts that the ledger keeps."""
-        with _own():
-            return self._ledger.texts(checksums) if checksums and self._store.version() else {}
-
-    def foreign(self) -> tuple[tuple[ForeignRow, ...], bool]:
-        """Return the other tool's history."""
-        order = self._task.order
-        assert order.adopt is not None  # noqa: S101 - asked for only then
-        with _own():
-            return read_foreign(self._store, SQLITE, order.adopt, order.line, self._log)
-
     def end_holder(self, pod: str) -> None:
         """Refuse: the lock is that of a process, which only its own machine can end."""
         line = self._task.order.line
-        with _own():
+        with self._own():
             if not self._held(line):
                 return
-            last = self._ledger.last_run() if self._store.version() else None
+            last = self._last_run()
         holder = pod if last is None else last.pod
         raise RunError(
             Reason.REPAIR_REFUSED,
@@ -125,16 +100,6 @@ class SqliteSession:
             "delete that pod",
             holder=holder,
         )
-
-    def repair(self, repair: RepairOrder, action: Action) -> Recorded:
-        """Do a person's act and record it."""
-        with _own():
-            return self._records.repair(repair, action.migration)
-
-    @property
-    def _records(self) -> Recorder:
-        assert self._recorder is not None  # noqa: S101 - `enter` comes first
-        return self._recorder
 
     def apply(
         self,
@@ -146,28 +111,8 @@ class SqliteSession:
         """Run one step and record it: both or neither."""
         assert isinstance(script, SqliteScript)  # noqa: S101 - this engine has made it
         assert self._applier is not None  # noqa: S101 - `enter` comes first
-        with _own():
+        with self._own():
             return self._applier.apply(action, script, waiting)
-
-    def record(self, actions: Sequence[Action]) -> tuple[Recorded, ...]:
-        """Record steps that run nothing."""
-        with _own():
-            return self._records.record(actions)
-
-    def drift(self) -> DriftFinding:
-        """Look for changes made by hand."""
-        with _own():
-            return self._drift.look()
-
-    def accept_drift(self) -> None:
-        """Take what was found for what shall be."""
-        with _own():
-            self._drift.accept()
-
-    def settle_drift(self) -> None:
-        """Take this run's changes into what shall be."""
-        with _own():
-            self._drift.settle()
 
     def close(self) -> None:
         """Close the connection, then the file: the lock goes with it."""
@@ -180,7 +125,7 @@ class SqliteSession:
 
 
 @contextmanager
-def _own() -> Iterator[None]:
+def _own_errors() -> Iterator[None]:
     """Turn errors of Lockstep's own statements into what they mean."""
     try:
         yield
