@@ -39,6 +39,34 @@ def check_places(parts: Sequence[Statement], text: str) -> None:
         last = part.end
 
 
+def check_apart(split: Splitter, made: tuple[str, list[str]]) -> None:
+    """A text that was put together comes apart into its statements, and nothing is in what is between them."""
+    text, statements = made
+    parts = list(split(text))
+    assert [text[part.start : part.end] for part in parts] == statements
+    check_places(parts, text)
+    assert [cut(split, gap) for gap in gaps(parts, text)] == [[]] * (len(parts) + 1)
+
+
+def split_or_refused(split: Splitter, text: str) -> list[Statement]:
+    """Return the statements of any text, each in its place; none where it was refused, which says where."""
+    try:
+        parts = list(split(text))
+    except LexError as error:
+        assert error.line >= 1  # noqa: PT017 - either end is right
+        assert error.column >= 1  # noqa: PT017
+        return []
+    check_places(parts, text)
+    return parts
+
+
+def check_alone(split: Splitter, text: str) -> None:
+    """Each offset is between two tokens: a statement of any text alone is the same statement."""
+    for part in split_or_refused(split, text):
+        alone = text[part.start : part.end]
+        assert cut(split, alone) == [alone]
+
+
 def quoted(opening: str, closing: str, inside: str) -> Texts:
     """Return quotes or a comment around characters that do not end it."""
     return st.text(alphabet=inside, max_size=8).map(lambda text: f"{opening}{text}{closing}")

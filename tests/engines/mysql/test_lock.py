@@ -1,7 +1,6 @@
 """One run at a time on a line, whatever becomes of the runners: killed, frozen, cut off."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from lockstep.planning.wire import RepairOrder
 from servers.mariadb import MariaDatabase
 from servers.process import wait_until
 from servers.proxy import Proxy
-from servers.runner import OWNER, Ended, Pod, migration, numbered, order
+from servers.runner import OWNER, Pod, migration, order
 
 ONE = migration("1", "CREATE TABLE t (x int)")
 SLOW = migration("2", "INSERT INTO t VALUES (1); SELECT SLEEP(60); INSERT INTO t VALUES (2)")
@@ -49,34 +48,6 @@ def test_the_second_run_gives_way_and_names_the_holder(database: MariaDatabase, 
         assert second.run(order(ONE), keys(elsewhere)).code == 0
         database.server.drop(elsewhere)
     end(database)
-
-
-def test_four_lines_make_the_ledger_at_once(database: MariaDatabase, pods: Pods) -> None:
-    ends: list[Ended] = []
-
-    def run(number: int) -> None:
-        wanted = order(migration("1", f"CREATE TABLE t{number} (x int)"), owner=replace(OWNER, name=f"line{number}"))
-        ends.append(pods(f"pod{number}").run(replace(wanted, line=f"line{number}"), keys(database)))
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [ended.result.reason for ended in ends] == [Reason.UP_TO_DATE] * 4, [ended.text for ended in ends]
-    assert database.query("SELECT count(*), count(DISTINCT line) FROM lockstep_history") == [(4, 4)]
-    assert sum(len(ended.events("ledger_created")) for ended in ends) == 1
-
-
-def test_many_runs_of_one_line_apply_it_once(database: MariaDatabase, pods: Pods) -> None:
-    wanted = order(*numbered(20))
-    started = [pods(f"pod{number}") for number in range(4)]
-    for each in started:
-        each.start(wanted, keys(database))
-    ends = [each.end() for each in started]
-    assert {ended.result.reason for ended in ends} <= {Reason.UP_TO_DATE, Reason.LOCK_HELD}, [e.text for e in ends]
-    assert sum(ended.result.applied for ended in ends) == 20
-    assert database.query("SELECT count(*) FROM lockstep_history") == [(20,)]
 
 
 def test_killed_inside_of_a_transaction(database: MariaDatabase, pods: Pods) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lockstep.engines.mysql.lexer import LexError, split
 from support.pieces_mysql import GAP, PROGRAM, SIMPLE
-from support.splitting import check_places, cut, gaps, joined, scripts, take_hostile
+from support.splitting import check_alone, check_apart, cut, joined, scripts, take_hostile
 
 
 def texts(sql: str) -> list[str]:
@@ -55,7 +55,8 @@ WHOLE = {
         " DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = IF(1, 2, 3);"
         " DECLARE UNDO HANDLER FOR SQLEXCEPTION IF 1 THEN SELECT 1; END IF; SELECT 1; END"
     ),
-    "handler-loop": "CREATE PROCEDURE p() BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION FOR i IN 1..2 DO SELECT 1; END FOR; END",
+    "handler-loop": "CREATE PROCEDURE p() BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION"
+    " FOR i IN 1..2 DO SELECT 1; END FOR; END",
     "definer": "CREATE DEFINER = event@`%` PROCEDURE begin.p(a INT) COMMENT 'begin' SQL SECURITY INVOKER BEGIN END",
     "follows": "CREATE TRIGGER t AFTER DELETE ON x FOR EACH ROW FOLLOWS begin BEGIN SELECT 1; END",
     "event": "CREATE EVENT e ON SCHEDULE EVERY IF(1, 2, 3) DAY ON COMPLETION PRESERVE DO BEGIN SELECT 1; END",
@@ -157,11 +158,7 @@ def test_is_refused_at_its_place(sql: str, line: int, column: int, says: str) ->
 
 @given(scripts(st.one_of(joined(SIMPLE, GAP), joined(PROGRAM, GAP)), GAP, size=3))
 def test_what_is_put_together_comes_apart(made: tuple[str, list[str]]) -> None:
-    text, statements = made
-    parts = list(split(text))
-    assert [text[part.start : part.end] for part in parts] == statements
-    check_places(parts, text)
-    assert [texts(gap) for gap in gaps(parts, text)] == [[]] * (len(parts) + 1)
+    check_apart(split, made)
 
 
 TOKENS = ["BEGIN", "END", "IF", "CASE", "THEN", "LOOP", "DO", "CREATE PROCEDURE p()", "x", ";", ":", ",", "'", '"', "`"]
@@ -174,16 +171,7 @@ TOKENS = ["BEGIN", "END", "IF", "CASE", "THEN", "LOOP", "DO", "CREATE PROCEDURE 
     )
 )
 def test_any_text_is_split_or_refused(sql: str) -> None:
-    try:
-        parts = list(split(sql))
-    except LexError as error:
-        assert error.line >= 1  # noqa: PT017 - either end is right
-        assert error.column >= 1  # noqa: PT017
-        return
-    check_places(parts, sql)
-    # Each offset is between two tokens: a statement alone is the same statement.
-    for part in parts:
-        assert texts(sql[part.start : part.end]) == [sql[part.start : part.end]]
+    check_alone(split, sql)
 
 
 HOSTILE = {

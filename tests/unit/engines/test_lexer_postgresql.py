@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lockstep.engines.postgresql.lexer import LexError, split
 from support.pieces_postgresql import GAP, STATEMENT
-from support.splitting import check_places, cut, gaps, joined, scripts, take_hostile
+from support.splitting import check_apart, cut, joined, scripts, split_or_refused, take_hostile
 
 
 def texts(sql: str) -> list[str]:
@@ -162,24 +162,13 @@ def test_is_refused_at_its_place(sql: str, line: int, column: int) -> None:
 
 @given(scripts(joined(STATEMENT, GAP), GAP))
 def test_what_is_put_together_comes_apart(made: tuple[str, list[str]]) -> None:
-    text, statements = made
-    parts = list(split(text))
-    assert [text[part.start : part.end] for part in parts] == statements
-    check_places(parts, text)
-    # Between them is nothing but what ends them and comments: the splitter itself finds no statement there.
-    assert [texts(gap) for gap in gaps(parts, text)] == [[]] * (len(parts) + 1)
+    check_apart(split, made)
 
 
 @given(st.text(alphabet="aE'\"$();/*-\\{%<é \r\n", max_size=60))
 def test_any_text_is_split_or_refused(sql: str) -> None:
-    try:
-        parts = list(split(sql))
-    except LexError as error:
-        assert error.line >= 1  # noqa: PT017 - either end is right
-        assert error.column >= 1  # noqa: PT017
-        return
-    check_places(parts, sql)
-    # Each offset is between two tokens: a statement alone is the same statement.
+    parts = split_or_refused(split, sql)
+    # Each offset is between two tokens: a statement behind the others alone is the same statement.
     for part, alone in zip(parts, texts(";".join(sql[part.start : part.end] + "\n" for part in parts)), strict=True):
         assert alone == sql[part.start : part.end]
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lockstep.engines.sqlite.lexer import LexError, split
 from support.pieces_sqlite import GAP, STATEMENT
-from support.splitting import check_places, cut, gaps, joined, scripts, take_hostile
+from support.splitting import check_alone, check_apart, cut, joined, scripts, take_hostile
 
 
 def texts(sql: str) -> list[str]:
@@ -79,25 +79,12 @@ def test_is_refused_at_its_place(sql: str, line: int, column: int, says: str) ->
 
 @given(scripts(joined(STATEMENT, GAP), GAP))
 def test_what_is_put_together_comes_apart(made: tuple[str, list[str]]) -> None:
-    text, statements = made
-    parts = list(split(text))
-    assert [text[part.start : part.end] for part in parts] == statements
-    check_places(parts, text)
-    assert [texts(gap) for gap in gaps(parts, text)] == [[]] * (len(parts) + 1)
+    check_apart(split, made)
 
 
 @given(st.text(alphabet="a'\"`[]$();/*-.{%<é \r\n", max_size=60))
 def test_any_text_is_split_or_refused(sql: str) -> None:
-    try:
-        parts = list(split(sql))
-    except LexError as error:
-        assert error.line >= 1  # noqa: PT017 - either end is right
-        assert error.column >= 1  # noqa: PT017
-        return
-    check_places(parts, sql)
-    # Each offset is between two tokens: a statement alone is the same statement.
-    for part in parts:
-        assert texts(sql[part.start : part.end]) == [sql[part.start : part.end]]
+    check_alone(split, sql)
 
 
 HOSTILE = {
