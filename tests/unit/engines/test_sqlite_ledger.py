@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from lockstep.api.reasons import Reason
-from lockstep.engines import entries
+from lockstep.engines import entries, rows
 from lockstep.engines.base import Action, Identity, LedgerState, RunError
 from lockstep.engines.control import Control
 from lockstep.engines.drift_watch import DriftWatch
 from lockstep.engines.entries import Claim, Past
 from lockstep.engines.portable import ledger as ledgers
-from lockstep.engines.portable import rows, store, tables
+from lockstep.engines.portable import store, tables
 from lockstep.engines.portable.ledger import Ledger
 from lockstep.engines.portable.objects import Catalog, PortableDriftStore
 from lockstep.engines.portable.records import Recorder

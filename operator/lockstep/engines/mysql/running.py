@@ -22,8 +22,8 @@ from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.statements import Kind, SqlScript
 from lockstep.engines.mysql.store import translated
 from lockstep.engines.portable.records import Recorder
-from lockstep.engines.portable.rows import step_key
 from lockstep.engines.portable.store import Store
+from lockstep.engines.rows import step_key
 from lockstep.planning.wire import Limits
 
 TRIES: Final = 6

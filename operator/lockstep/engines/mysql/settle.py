@@ -6,8 +6,8 @@ from lockstep.engines.mysql.images import has_happened, of_note
 from lockstep.engines.mysql.subjects import effect_of
 from lockstep.engines.portable.journal import STARTED
 from lockstep.engines.portable.records import Recorder
-from lockstep.engines.portable.rows import step_key
 from lockstep.engines.portable.store import Store
+from lockstep.engines.rows import step_key
 from lockstep.planning.plan import Partial
 
 _DOUBT = "the run that began it died, and its objects do not tell whether it took effect"

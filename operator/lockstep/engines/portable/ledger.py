@@ -8,10 +8,10 @@ from typing import Final, Protocol
 from sqlalchemy import ColumnElement, insert, or_, select, update
 
 from lockstep.api.reasons import Reason
-from lockstep.engines import entries, refusals
+from lockstep.engines import entries, refusals, rows
 from lockstep.engines.base import Identity, LedgerState, Log, RunError
 from lockstep.engines.entries import Claim, Past
-from lockstep.engines.portable import rows
+from lockstep.engines.portable import rows as own_rows
 from lockstep.engines.portable.store import Row, Store
 from lockstep.engines.portable.tables import LEDGER_VERSION
 from lockstep.planning.plan import Direction, History
@@ -319,9 +319,9 @@ class Ledger:
             repeated=rows.repeated(repeated),
             ran=rows.ran(ran),
             undone=entries.undone(past),
-            dependents=rows.dependents(needing, line),
+            dependents=own_rows.dependents(needing, line),
             partial=rows.partial(journal, applied),
-            trail=rows.trail(past) if self._order.policy.approved_plans else (),
+            trail=own_rows.trail(past) if self._order.policy.approved_plans else (),
             fresh=fresh,
             occupied=occupied,
         )

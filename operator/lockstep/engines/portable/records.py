@@ -14,8 +14,8 @@ from lockstep.engines import entries, refusals
 from lockstep.engines.base import Action, Identity, Recorded, RunError
 from lockstep.engines.entries import Claim, Entry
 from lockstep.engines.portable.journal import Journal
-from lockstep.engines.portable.rows import step_key
 from lockstep.engines.portable.store import Store
+from lockstep.engines.rows import step_key
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Direction
 from lockstep.planning.result import LedgerMark

@@ -1,4 +1,4 @@
-"""The ledger's rows as the planner's words. Pure."""
+"""The portable ledger's rows as the planner's words, where others have them otherwise. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -7,45 +7,12 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.engines.entries import Past, version_of
-from lockstep.engines.portable.store import Row
+from lockstep.engines.rows import Row
 from lockstep.planning.checksum import ABSENT
-from lockstep.planning.plan import Applied, Dependent, Partial, Ran, Repeated, Taken
-from lockstep.planning.result import StepDone
+from lockstep.planning.plan import Dependent, Taken
 
-REPEATABLE_MARK: Final = "~"
-"""Before the name of a repeatable migration where others have their version."""
 TRAIL: Final = 200
 """Entries of the history that a consent is held against."""
-
-
-def step_key(name: str, canonical: str | None) -> str:
-    """Return by what the journal knows a migration: its canonical version, or `~` and its name."""
-    return f"{REPEATABLE_MARK}{name}" if canonical is None else canonical
-
-
-def applied(rows: Sequence[Row]) -> tuple[Applied, ...]:
-    """Read the applied versions.
-
-    Raises:
-        RunError: LedgerInvalid.
-    """
-    return tuple(
-        Applied(version_of(version), name, up, down or ABSENT, irreversible, kind, int(sequence))
-        for version, name, up, down, irreversible, kind, sequence in rows
-    )
-
-
-def repeated(rows: Sequence[Row]) -> tuple[Repeated, ...]:
-    """Read the repeatable migrations as they are now."""
-    return tuple(
-        Repeated(name, up, down or ABSENT, kind, undone, int(sequence))
-        for name, up, down, kind, undone, sequence in rows
-    )
-
-
-def ran(rows: Sequence[Row]) -> tuple[Ran, ...]:
-    """Read the past runs of repeatable migrations."""
-    return tuple(Ran(name, int(sequence), up, down or ABSENT, kind) for name, sequence, up, down, kind in rows)
 
 
 def trail(past: Sequence[Past]) -> tuple[Taken, ...]:
@@ -77,26 +44,3 @@ def dependents(rows: Sequence[Row], mine: str) -> tuple[Dependent, ...]:
         )
     except (ValueError, TypeError) as error:
         raise RunError(Reason.LEDGER_INVALID, "the ledger holds requirements that cannot be read") from error
-
-
-def partial(rows: Sequence[Row], done: Sequence[Applied]) -> Partial | None:
-    """Read the journal: which migration ran by half, and where it stopped."""
-    if not rows:
-        return None
-    step, direction = str(rows[0][0]), str(rows[0][1])
-    mine = [row for row in rows if row[0] == step]
-    left = next((row for row in mine if row[3] != "finished"), None)
-    statement = int(mine[-1][2]) + 1 if left is None else int(left[2])
-    state = "started" if left is None else str(left[3])
-    # Of a statement that was only begun the note is what settles it, and nothing for people.
-    note = left[4] or "" if left is not None and state == "unknown" else ""
-    if step.startswith(REPEATABLE_MARK):
-        return Partial(step.removeprefix(REPEATABLE_MARK), None, direction, statement, state, note)
-    version = version_of(step)
-    name = next((each.name for each in done if each.version == version), step)
-    return Partial(name, version, direction, statement, state, note)
-
-
-def recent(rows: Sequence[Row]) -> tuple[StepDone, ...]:
-    """Read the last entries of the history, oldest first."""
-    return tuple(StepDone(name, version, direction, 0, at, kind) for name, version, direction, kind, at in rows[::-1])

@@ -5,11 +5,10 @@ from contextlib import suppress
 from typing import Final
 
 from lockstep.api.reasons import Reason
-from lockstep.engines import entries, refusals
+from lockstep.engines import entries, refusals, rows
 from lockstep.engines.base import ConnectionLostError, Identity, LedgerState, Log, RunError
 from lockstep.engines.entries import GENESIS, Claim
-from lockstep.engines.postgresql import ledger_rows as rows
-from lockstep.engines.postgresql import ledger_sql, ledger_tables
+from lockstep.engines.postgresql import ledger_rows, ledger_sql, ledger_tables
 from lockstep.engines.postgresql.channel import Channel, Command, Reply, Row, SqlError
 from lockstep.engines.postgresql.ledger_tables import LEDGER_VERSION, UPGRADES, on, quote
 from lockstep.engines.postgresql.lock import LastRun
@@ -268,16 +267,16 @@ class Ledger:
             # A ledger that was made for an adoption that never was.
             self._check_empty()
         occupied = fresh and self.adopts and bool(self._others())
-        rows_applied = rows.applied(applied)
+        found = rows.applied(applied.rows)
         consents = bool(order.policy.approved_plans)
         history = History(
-            applied=rows_applied,
-            repeated=rows.repeated(repeated),
-            ran=rows.ran(ran),
-            undone=rows.undone(undone),
-            dependents=rows.dependents(dependents),
-            partial=rows.partial(journal, rows_applied),
-            trail=rows.trail(self._channel.query(self._on(ledger_sql.TRAIL), order.line) if consents else ()),
+            applied=found,
+            repeated=rows.repeated(repeated.rows),
+            ran=rows.ran(ran.rows),
+            undone=ledger_rows.undone(undone.rows),
+            dependents=ledger_rows.dependents(dependents.rows),
+            partial=rows.partial(journal.rows, found),
+            trail=ledger_rows.trail(self._channel.query(self._on(ledger_sql.TRAIL), order.line) if consents else ()),
             fresh=fresh,
             occupied=occupied,
         )
