@@ -5,7 +5,6 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import pymysql
@@ -15,6 +14,7 @@ from sqlalchemy import Connection
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Files, Identity, RunError, Task
 from lockstep.engines.control import Control
+from lockstep.engines.mounts import mounted
 from lockstep.engines.mysql.channel import Channel, Raw, SqlError
 from lockstep.engines.mysql.errors import connect_error
 from lockstep.engines.portable.store import open_once
@@ -174,15 +174,15 @@ def tls_arguments(mode: str | None, tls: Tls, files: Files) -> dict[str, Any]:
     context.verify_mode = ssl.CERT_REQUIRED if mode in {"verify-ca", "verify-full"} else ssl.CERT_NONE
     try:
         if given:
-            what = _file(files.ca, tls.ca_key, tls.ca_secret or "", "CA")
+            what = str(mounted(files.ca, tls.ca_key, tls.ca_secret or "", "CA"))
             context.load_verify_locations(what)
         elif context.verify_mode is ssl.CERT_REQUIRED:
             what = "the CAs of the image"
             context.load_default_certs()
         if tls.client_certificate_secret is not None:
             name = tls.client_certificate_secret
-            what = _file(files.client_certificate, "tls.crt", name, "client certificate")
-            key = _file(files.client_certificate, "tls.key", name, "client certificate's key")
+            what = str(mounted(files.client_certificate, "tls.crt", name, "client certificate"))
+            key = str(mounted(files.client_certificate, "tls.key", name, "client certificate's key"))
             context.load_cert_chain(what, key)
     except (ssl.SSLError, OSError):
         # `from None`: nothing of a key may come with it.
@@ -191,15 +191,3 @@ def tls_arguments(mode: str | None, tls: Tls, files: Files) -> dict[str, Any]:
             f"{os.path.basename(what)} of spec.database.tls cannot be read as PEM, or does not match its key",
         ) from None
     return {"ssl": context}
-
-
-def _file(folder: str | None, key: str, secret: str, what: str) -> str:
-    names = sorted(each.name for each in Path(folder).iterdir() if not each.name.startswith("..")) if folder else []
-    if not names:
-        raise RunError(Reason.SECRET_NOT_FOUND, f"Secret {secret!r} with the {what} is not there, or is empty")
-    if key not in names:
-        raise RunError(
-            Reason.SECRET_KEY_NOT_FOUND,
-            f"Secret {secret!r} has no key {key!r} with the {what}; it has: {', '.join(names)[:200]}",
-        )
-    return str(Path(folder or "") / key)

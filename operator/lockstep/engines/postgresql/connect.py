@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, Files, Identity, RunError, Task
 from lockstep.engines.control import Control
+from lockstep.engines.mounts import mounted
 from lockstep.engines.postgresql.channel import Channel, Command, SqlError
 from lockstep.engines.postgresql.errors import connect_error
 from lockstep.planning.wire import Tls
@@ -149,30 +150,18 @@ def application_name(identity: Identity) -> str:
 def _protect(params: dict[str, str], tls: Tls, files: Files) -> dict[str, str]:
     """Add what database.tls says."""
     if tls.ca_secret is not None:
-        params["sslrootcert"] = str(_file(files.ca, tls.ca_key, tls.ca_secret, "CA"))
+        params["sslrootcert"] = str(mounted(files.ca, tls.ca_key, tls.ca_secret, "CA"))
         # A CA is given to verify the server with.
         params.setdefault("sslmode", "verify-full")
     if tls.client_certificate_secret is not None:
         name = tls.client_certificate_secret
-        certificate = _file(files.client_certificate, "tls.crt", name, "client certificate")
-        key = _file(files.client_certificate, "tls.key", name, "client certificate's key")
+        certificate = mounted(files.client_certificate, "tls.crt", name, "client certificate")
+        key = mounted(files.client_certificate, "tls.key", name, "client certificate's key")
         params["sslcert"] = str(certificate)
         params["sslkey"] = _private_copy(key, files.private)
     if tls.mode is not None:
         params["sslmode"] = tls.mode
     return params
-
-
-def _file(folder: str | None, key: str, secret: str, what: str) -> Path:
-    names = sorted(each.name for each in Path(folder).iterdir() if not each.name.startswith("..")) if folder else []
-    if not names:
-        raise RunError(Reason.SECRET_NOT_FOUND, f"Secret {secret!r} with the {what} is not there, or is empty")
-    if key not in names:
-        raise RunError(
-            Reason.SECRET_KEY_NOT_FOUND,
-            f"Secret {secret!r} has no key {key!r} with the {what}; it has: {', '.join(names)[:200]}",
-        )
-    return Path(folder or "") / key
 
 
 def _private_copy(key: Path, folder: str) -> str:
