@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from servers.mariadb import MariaDatabase, Mariadb, program
+from servers.mysql import WHY_NOT, Mysql, is_there
 from servers.pgbouncer import Pgbouncer
 from servers.postgres import Database, Postgres, binaries
 from servers.runner import Pod
@@ -70,6 +71,14 @@ def mariadb() -> Iterator[Mariadb]:
     if program() is None:
         pytest.skip("MariaDB is not installed on this machine")
     with Mariadb() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[Mysql]:
+    if not is_there():
+        pytest.skip(WHY_NOT)
+    with Mysql() as running:
         yield running
 
 

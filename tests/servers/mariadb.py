@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import pymysql
 
@@ -67,18 +67,29 @@ class MariaDatabase:
 class Mariadb:
     """One server in a folder of its own."""
 
+    name = "mariadb"
+
     def __init__(self, **settings: str) -> None:
-        found = program()
-        if found is None:
-            raise FileNotFoundError("MariaDB is not installed")
-        self.program = found
-        self.folder = private_folder("mariadb")
+        self.program = self.find()
+        """How its program is called."""
+        self.folder = private_folder(self.name)
         self.data = self.folder / "data"
         self.port = free_port()
         self.settings = FAST | settings
         self.process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "Mariadb":
+    def find(self) -> list[str]:
+        """Return how its program is called.
+
+        Raises:
+            FileNotFoundError: if it is not there.
+        """
+        found = program()
+        if found is None:
+            raise FileNotFoundError("MariaDB is not installed")
+        return [found, "--no-defaults"]
+
+    def __enter__(self) -> Self:
         self.create()
         self.start()
         return self
@@ -89,6 +100,20 @@ class Mariadb:
 
     def create(self) -> None:
         """Make the server's files, and what it runs at each start: the users."""
+        self.install()
+        users = self.folder / "users.sql"
+        password = pymysql.converters.escape_string(PASSWORD)
+        # One statement a line. Only root may do all, from TCP too.
+        users.write_text(
+            f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n"
+            f"CREATE USER IF NOT EXISTS 'root'@'%' IDENTIFIED BY '{password}';\n"
+            "GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;\n"
+            f"CREATE USER IF NOT EXISTS '{APP}'@'%' IDENTIFIED BY '{password}';\n"
+        )
+        give(users)
+
+    def install(self) -> None:
+        """Make the server's files."""
         install = program("mariadb-install-db")
         assert install is not None
         run(
@@ -102,24 +127,13 @@ class Mariadb:
                 "--innodb-log-file-size=32M",
             ]
         )
-        users = self.folder / "users.sql"
-        password = pymysql.converters.escape_string(PASSWORD)
-        # One statement a line. Only root may do all, from TCP too.
-        users.write_text(
-            f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n"
-            f"CREATE USER IF NOT EXISTS 'root'@'%' IDENTIFIED BY '{password}';\n"
-            "GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;\n"
-            f"CREATE USER IF NOT EXISTS '{APP}'@'%' IDENTIFIED BY '{password}';\n"
-        )
-        give(users)
 
     def start(self) -> None:
         """Start, and wait until it takes connections."""
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
             [
-                self.program,
-                "--no-defaults",
+                *self.program,
                 f"--datadir={self.data}",
                 f"--port={self.port}",
                 f"--socket={self.folder}/socket",
@@ -131,10 +145,14 @@ class Mariadb:
             stdout=log,
             stderr=log,
             cwd="/",
-            **unprivileged(),
+            **self.rights(),
         )
         log.close()
-        wait_until(self.ready, 60, f"MariaDB in {self.folder}")
+        wait_until(self.ready, 60, f"the server in {self.folder}")
+
+    def rights(self) -> dict[str, Any]:
+        """Return arguments for Popen that say as whom it runs."""
+        return unprivileged()
 
     def ready(self) -> bool:
         """Tell whether it takes connections."""

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from engines.compliance.mysql import Maria, MysqlElsewhere
+from engines.compliance.mysql import Maria, MySql
 from engines.compliance.postgresql import Postgresql
 from engines.compliance.sqlite import Sqlite, SqliteWal
 from engines.compliance.target import Place, Target
@@ -15,7 +15,7 @@ TARGETS: tuple[type[Target], ...] = (
     Sqlite,
     SqliteWal,
     Maria,
-    MysqlElsewhere,
+    MySql,
 )
 
 

@@ -1,4 +1,4 @@
-"""MariaDB in the suite, and MySQL where there is one."""
+"""MariaDB and MySQL in the suite."""
 
 from contextlib import ExitStack
 from typing import ClassVar
@@ -6,8 +6,8 @@ from typing import ClassVar
 import pytest
 
 from engines.compliance.target import Place, Samples, Target
-from engines.mysql.elsewhere import VARIABLE, Mysql, is_there
 from servers.mariadb import MariaDatabase, Mariadb, program
+from servers.mysql import WHY_NOT, Mysql, is_there
 
 _SLEEPING = "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%' AND DB = DATABASE()"
 _TABLES = """
@@ -70,13 +70,13 @@ class Maria(Target):
         return MysqlPlace(self._server.database(), self.engine)
 
 
-class MysqlElsewhere(Maria):
-    """One that was started elsewhere."""
+class MySql(Maria):
+    """Of Debian's unstable."""
 
     name: ClassVar = "mysql"
     engine: ClassVar = "mysql"
 
     def start(self, stack: ExitStack) -> None:
         if not is_there():
-            pytest.skip(f"there is no MySQL on this machine: {VARIABLE} names none")
+            pytest.skip(WHY_NOT)
         self._server = stack.enter_context(Mysql())

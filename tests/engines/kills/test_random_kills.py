@@ -20,8 +20,6 @@ from engines.kills.life import Life
 from engines.kills.mysql import Mysql
 from engines.kills.postgresql import Postgresql
 from engines.kills.sqlite import Sqlite
-from engines.mysql.elsewhere import VARIABLE, is_there
-from engines.mysql.elsewhere import Mysql as MysqlElsewhere
 from servers.moments import can_be_counted
 from servers.nursery import Nursery
 
@@ -57,12 +55,8 @@ def ground(request: pytest.FixtureRequest) -> Ground:
     """Each engine in turn."""
     if request.param == "postgresql":
         return Postgresql(request.getfixturevalue("server"))
-    if request.param == "mariadb":
-        return Mysql(request.getfixturevalue("mariadb"))
-    if request.param == "mysql":
-        if not is_there():
-            pytest.skip(f"there is no MySQL on this machine: {VARIABLE} names none")
-        return Mysql(MysqlElsewhere())
+    if request.param in {"mariadb", "mysql"}:
+        return Mysql(request.getfixturevalue(request.param))
     if not can_be_counted():
         pytest.skip("SQLite is linked into this Python: its system calls cannot be counted")
     return Sqlite()

@@ -1,22 +1,17 @@
-"""MariaDB, and MySQL where there is one; an empty database of each for each test."""
+"""MariaDB and MySQL; an empty database of each for each test."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from engines.mysql.elsewhere import VARIABLE, Mysql, is_there
 from servers.mariadb import MariaDatabase, Mariadb
 
 
 @pytest.fixture(params=["mariadb", "mysql"])
 def server(request: pytest.FixtureRequest) -> Mariadb:
     """Each kind in turn."""
-    if request.param == "mariadb":
-        found: Mariadb = request.getfixturevalue("mariadb")
-        return found
-    if not is_there():
-        pytest.skip(f"there is no MySQL on this machine: {VARIABLE} names none")
-    return Mysql()
+    found: Mariadb = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

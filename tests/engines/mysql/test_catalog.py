@@ -1,7 +1,5 @@
 """Changes made by hand, whatever they are made on."""
 
-import time
-
 import pytest
 
 from engines.mysql.words import done, keys
@@ -72,16 +70,11 @@ def test_rows_and_counters_are_no_change(database: MariaDatabase, pod: Pod) -> N
 
 
 def test_many_tables(maria_database: MariaDatabase, pod: Pod) -> None:
-    """Reading them takes no longer than making them by far: a ratio, on whatever machine."""
-    began = time.monotonic()
     with maria_database.connect() as connection, connection.cursor() as cursor:
         for number in range(1000):
             cursor.execute(f"CREATE TABLE t{number} (id int PRIMARY KEY, a int, b varchar(20), KEY (a, b))")
-    made = time.monotonic() - began
-    began = time.monotonic()
     done(pod.run(order(migration("1", "SELECT 1"), baseline="1"), keys(maria_database)))
     ended = done(pod.run(order(migration("1", "SELECT 1"), baseline="1", mode=Mode.CHECK), keys(maria_database)))
     assert ended.result.drift is not None
     assert ended.result.drift.drifted is False
     assert maria_database.query("SELECT count(*) FROM lockstep_objects") == [(1000 * 6,)]
-    assert time.monotonic() - began < 3 * made
