@@ -72,7 +72,7 @@ test-all: ## make test, with the long suites on every version of PostgreSQL and 
 # On each engine; CHAOS=n for another number of kills, CHAOS_SEED=n for other ones.
 CHAOS ?= 2000
 chaos: venv ## thousands of kills at random on each engine, each followed by a look at what is left (CHAOS=2000)
-	CHAOS=$(CHAOS) $(BIN)/pytest -n 2 -rP tests/engines/kills
+	CHAOS=$(CHAOS) $(BIN)/pytest -n 2 -rP --every-version tests/engines/kills
 
 bench: cluster image install ## ratios against a bare loop and a bare Job, in one run
 	@$(BIN)/python tests/bench/bench_runner.py

@@ -40,7 +40,6 @@ class Place(ABC):
 class Ground(ABC):
     """One engine."""
 
-    name: ClassVar[str]
     engine: ClassVar[str]
     """The word of database.engine."""
     migrations: ClassVar[Sequence[OrderedMigration]]

@@ -39,7 +39,6 @@ class MysqlPlace(Wire):
 class Mysql(Ground):
     """A server of either kind."""
 
-    name: ClassVar = "mariadb"
     engine: ClassVar = "mysql"
     migrations: ClassVar = (
         first("orders", SAY, ""),

@@ -32,7 +32,6 @@ class PostgresqlPlace(Wire):
 class Postgresql(Ground):
     """The newest version that there is here."""
 
-    name: ClassVar = "postgresql"
     engine: ClassVar = "postgresql"
     migrations: ClassVar = (
         first(),

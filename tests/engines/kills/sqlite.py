@@ -70,7 +70,6 @@ class SqlitePlace(Place):
 class Sqlite(Ground):
     """Every second file has a write-ahead log."""
 
-    name: ClassVar = "sqlite"
     engine: ClassVar = "sqlite"
     interrupted: ClassVar = frozenset({Reason.STATEMENT_FAILED, Reason.UNREACHABLE})
     migrations: ClassVar = (

@@ -74,6 +74,7 @@ def lives_of(batch: int) -> list[int]:
 def test_killed_at_any_moment_each_is_applied_exactly_once(
     batch: int, ground: Ground, nurseries: Nurseries, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    name = request.node.callspec.params["ground"]
     seen: Counter[str] = Counter()
     lives = lives_of(batch)
     for number in lives:
@@ -84,11 +85,9 @@ def test_killed_at_any_moment_each_is_applied_exactly_once(
             told = "\n".join(life.log)
             raise AssertionError(
                 f"life {number} of seed {SEED} failed: {error}\n{told}\n"
-                f"again: CHAOS_SEED={SEED} CHAOS_LIFE={number} pytest tests/engines/kills -k {ground.name}-0"
+                f"again: CHAOS_SEED={SEED} CHAOS_LIFE={number} pytest tests/engines/kills -k {name}-0"
             ) from error
         seen += life.seen
     kills = sum(number for what, number in seen.items() if " at " in what)
-    print(
-        f"{ground.name}, seed {SEED}, batch {batch}: {kills} kills in {len(lives)} lives: {dict(sorted(seen.items()))}"
-    )
+    print(f"{name}, seed {SEED}, batch {batch}: {kills} kills in {len(lives)} lives: {dict(sorted(seen.items()))}")
     assert kills >= KILLS_OF_A_LIFE * len(lives)
