@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import OrderedMigration
-from servers.counted import View
+from servers.counted import Seen, View
 from servers.counting import CountingProxy, Strike
 from servers.nursery import Newborn
 
@@ -31,6 +31,10 @@ class Place(ABC):
     @abstractmethod
     def is_idle(self) -> bool:
         """Tell whether no run holds a lock any more."""
+
+    def is_by_half(self, state: Seen) -> bool:
+        """Tell whether a run that has ended has left something that the next one has to settle."""
+        return bool(state.journal)
 
     @abstractmethod
     def look(self) -> AbstractContextManager[View]:

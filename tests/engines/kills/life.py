@@ -66,7 +66,7 @@ class Life:
             state = verify(view, self._ground.migrations)
         if struck:
             self.seen[" ".join(how.split()[:-1])] += 1
-            self.seen["by half"] += bool(state.journal)
+            self.seen["by half"] += place.is_by_half(state)
         if code < 0:
             assert struck, pod.text()
             return False, struck

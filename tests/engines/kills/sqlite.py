@@ -12,7 +12,7 @@ from typing import ClassVar
 from engines.kills.ground import Ground, Place
 from lockstep.api.reasons import Reason
 from lockstep.engines.sqlite.lock import FileLock
-from servers.counted import View, counted, first
+from servers.counted import Seen, View, counted, first
 from servers.moments import End
 from servers.nursery import Newborn
 from servers.views import SqliteView
@@ -53,6 +53,10 @@ class SqlitePlace(Place):
             return True
         with closing(lock):
             return not lock.held("orders")
+
+    def is_by_half(self, state: Seen) -> bool:
+        # It is gone after each commit; what is left is rolled back by whoever opens the file next.
+        return Path(f"{self._path}-journal").exists()
 
     @contextmanager
     def look(self) -> Iterator[View]:
