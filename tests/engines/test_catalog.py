@@ -12,7 +12,8 @@ import pytest
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.catalog import CatalogOptions, read_objects, reading, server_major
 from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED
-from lockstep.engines.postgresql.channel import Channel, Command, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel
+from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
 from lockstep.planning.drift import KINDS, Drift, compare, kind
 from servers.postgres import APP, Database, Postgres
 from servers.process import run

@@ -10,10 +10,11 @@ import pytest
 
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
-from lockstep.engines.postgresql.channel import Channel, Command, SqlError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.drift_store import LOT, load, observe, store, update
 from lockstep.engines.postgresql.ledger_tables import CREATE, LEDGER_VERSION, UPGRADES, on, quote
 from lockstep.engines.postgresql.lock import Locks
+from lockstep.engines.postgresql.messages import Command, SqlError
 from lockstep.planning.drift import Change, Expected, Judgement, Objects, Options, accept, judge, settle
 from servers.postgres import Database
 from support.waiting import eventually

@@ -23,7 +23,8 @@ from lockstep.api.reasons import Reason
 from lockstep.engines import load
 from lockstep.engines.base import ConnectionLostError, Files, Identity, Target, Task
 from lockstep.engines.control import Control
-from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError
+from lockstep.engines.postgresql.channel import Channel
+from lockstep.engines.postgresql.messages import Command, Reply, SqlError
 from lockstep.planning.checksum import ABSENT, checksum
 from lockstep.planning.plan import RECORDED_ONLY, Candidate, Direction, Step
 from lockstep.planning.result import LedgerMark, Result

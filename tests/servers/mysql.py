@@ -26,7 +26,12 @@ class Mysql(Mariadb):
         super().__init__(**settings)
         # It has another name for the first, and no need of the second.
         del self.settings["innodb_log_file_size"]
-        self.settings |= {"innodb_redo_log_capacity": "32M", "mysqlx": "OFF", "disable_log_bin": "ON", "secure_file_priv": ""}
+        self.settings |= {
+            "innodb_redo_log_capacity": "32M",
+            "mysqlx": "OFF",
+            "disable_log_bin": "ON",
+            "secure_file_priv": "",
+        }
 
     def find(self) -> list[str]:
         """Return how its program is called: with the libraries that came with it."""

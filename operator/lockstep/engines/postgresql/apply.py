@@ -15,11 +15,12 @@ from lockstep.engines.base import Action, Log, Recorded, RunError, Task
 from lockstep.engines.control import Control
 from lockstep.engines.entries import Claim, Entry, next_entry
 from lockstep.engines.postgresql.blockers import Blockers
-from lockstep.engines.postgresql.channel import Channel, Command, Notice, Reply, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure
 from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, ROLLBACK, Frame
 from lockstep.engines.postgresql.journal import JournaledStep, Tools
 from lockstep.engines.postgresql.journal_sql import NOTHING_IN_DOUBT
+from lockstep.engines.postgresql.messages import Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.notices import Account
 from lockstep.engines.postgresql.patience import PassingError, Patience
 from lockstep.engines.postgresql.records import Recorder, journal_key

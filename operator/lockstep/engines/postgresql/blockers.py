@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from lockstep.engines.base import ConnectionLostError, RunError
-from lockstep.engines.postgresql.channel import Channel, Command, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel
+from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
 
 _ASK: Final = """
 SELECT a.pid, a.application_name, a.state,

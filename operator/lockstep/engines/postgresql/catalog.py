@@ -6,7 +6,8 @@ from typing import Final
 
 from lockstep.engines.postgresql import catalog_more_sql, catalog_sql
 from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED
-from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel
+from lockstep.engines.postgresql.messages import Command, Reply, SqlError, StoppedError
 from lockstep.planning.drift import Options
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"

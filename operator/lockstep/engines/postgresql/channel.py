@@ -9,7 +9,6 @@ import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import psycopg
@@ -18,10 +17,13 @@ from psycopg import pq
 from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.copy_channel import CopyIn
-from lockstep.engines.postgresql.copying import Data, data_line
+from lockstep.engines.postgresql.copying import Data
+from lockstep.engines.postgresql.messages import Command, Notice, Param, Reply, Row, SqlError, StoppedError
 
 _STATUS = pq.ExecStatus
 _DONE: Final = frozenset({_STATUS.COMMAND_OK, _STATUS.TUPLES_OK, _STATUS.EMPTY_QUERY, _STATUS.SINGLE_TUPLE})
+_PASSED_BY: Final = frozenset({_STATUS.PIPELINE_ABORTED, _STATUS.TUPLES_CHUNK})
+_MORE_COMES: Final = frozenset({_STATUS.SINGLE_TUPLE, _STATUS.TUPLES_CHUNK, _STATUS.PIPELINE_SYNC})
 _ENDS: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 """SQLSTATEs with which the server ends the session: shutdown, crash, and its own time limits."""
 _CANCELLED: Final = "57014"
@@ -31,86 +33,6 @@ _FLUSH_EVERY: Final = 64
 """Statements between two flushes of what libpq has buffered."""
 CANCEL_SECONDS: Final = 5.0
 """How long a cancelled batch may take to end before the connection is given up."""
-
-Row = tuple[str | None, ...]
-Param = str | bytes | int | None
-"""bytes go as they are (binary), all else as text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One statement with its parameters, each of which the SQL casts."""
-
-    sql: str
-    params: Sequence[Param] = ()
-    keep: bool = True
-    """Whether its rows are of use; those of a migration's SQL are thrown away as they come."""
-    prepared: bytes = b""
-    """The name under which `Channel.prepare` has planned it."""
-    data: Data | None = None
-    """What a COPY ... FROM stdin copies; such a statement goes out alone."""
-    prompt: bool = False
-    """Whether the server shall answer at once, and not when its buffer is full: only then is its time its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a statement gave."""
-
-    tag: str
-    rows: tuple[Row, ...] = ()
-    seconds: float = 0.0
-    """How long after the statement before it this one's answer came."""
-
-    @property
-    def count(self) -> int:
-        """How many rows the server says that it has touched."""
-        last = self.tag.rpartition(" ")[2]
-        return int(last) if last.isdecimal() else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What the server says beside its answers: never its DETAIL or CONTEXT, which carry rows."""
-
-    severity: str
-    message: str
-
-
-class SqlError(Exception):
-    """The server refused a statement; the message is its primary one and its hint, never DETAIL or CONTEXT."""
-
-    def __init__(self, index: int, result: pq.abc.PGresult | None, message: str = "") -> None:
-        def read(code: pq.DiagnosticField) -> str | None:
-            found = None if result is None else result.error_field(code)
-            return None if found is None else bytes(found).decode("utf-8", "replace")
-
-        field = pq.DiagnosticField
-        self.index = index
-        """Number of the statement in its batch, from 0."""
-        self.sqlstate = read(field.SQLSTATE) or "XX000"
-        self.primary = read(field.MESSAGE_PRIMARY) or message or "the server gave no message"
-        self.hint = read(field.MESSAGE_HINT)
-        position = read(field.STATEMENT_POSITION)
-        self.position = int(position) if position and position.isdigit() else None
-        """The character of the statement that it is about, from 1."""
-        self.table = read(field.TABLE_NAME)
-        self.column = read(field.COLUMN_NAME)
-        named = (field.SCHEMA_NAME, field.TABLE_NAME, field.COLUMN_NAME, field.CONSTRAINT_NAME, field.DATATYPE_NAME)
-        self.names = frozenset(name for code in named if (name := read(code)))
-        """Names of objects that it is about."""
-        self.data_line = data_line(read(field.CONTEXT))
-        """The line of a COPY's data that it is about, from 1."""
-        super().__init__(self.sqlstate)
-
-    @property
-    def text(self) -> str:
-        """The primary message, and the hint if there is one."""
-        return self.primary if self.hint is None else f"{self.primary} (hint: {self.hint})"
-
-
-class StoppedError(Exception):
-    """The batch was cancelled since the run must stop."""
 
 
 class _Watch:
@@ -374,13 +296,14 @@ class Channel:
             batch.tag = (result.command_status or b"").decode()
             if batch.commands[batch.current].keep:
                 batch.rows.extend(_rows(result))
-        elif status in {_STATUS.PIPELINE_ABORTED, _STATUS.TUPLES_CHUNK}:
-            pass
-        else:
+        elif status not in _PASSED_BY:
             if batch.error is None:
                 batch.error = SqlError(batch.current, result)
             if self._pg.status == pq.ConnStatus.BAD or batch.error.sqlstate in _ENDS:
                 raise ConnectionLostError
+        if status not in _MORE_COMES:
+            # The end of a statement's results is with the last of them.
+            self._take(batch, self._pg.get_result())
 
     def _cancel(self) -> None:
         """Ask the server to cancel what is running; that it is not heard is no error, the wait is bounded."""

@@ -22,8 +22,9 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, Files, Identity, RunError, Task
 from lockstep.engines.control import Control
 from lockstep.engines.mounts import mounted
-from lockstep.engines.postgresql.channel import Channel, Command, SqlError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.errors import connect_error
+from lockstep.engines.postgresql.messages import Command, SqlError
 from lockstep.planning.wire import Tls
 
 CONNECT_SECONDS: Final = "10"

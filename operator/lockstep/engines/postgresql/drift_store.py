@@ -17,9 +17,10 @@ from lockstep.engines.postgresql.catalog import (
     server_major,
     shifted,
 )
-from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.ledger_tables import on
 from lockstep.engines.postgresql.lock import lock_key
+from lockstep.engines.postgresql.messages import Command, Reply, SqlError, StoppedError
 from lockstep.planning.drift import Change, Expected, Objects, Options
 from lockstep.planning.wire import Order
 

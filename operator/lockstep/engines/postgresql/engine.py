@@ -25,13 +25,14 @@ from lockstep.engines.drift_watch import DriftWatch
 from lockstep.engines.postgresql import dsn
 from lockstep.engines.postgresql.apply import Applier
 from lockstep.engines.postgresql.blockers import Blockers
-from lockstep.engines.postgresql.channel import Channel, Command, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.connect import Connector, check_pooler, check_server, set_up
 from lockstep.engines.postgresql.drift_store import PostgresDriftStore
 from lockstep.engines.postgresql.errors import own_error
 from lockstep.engines.postgresql.foreign import read_foreign
 from lockstep.engines.postgresql.ledger import Ledger
 from lockstep.engines.postgresql.lock import Locks, pause
+from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
 from lockstep.engines.postgresql.statements import SqlScript, read_script
 from lockstep.engines.urls import secrets_of
 from lockstep.planning.adoption import ForeignRow

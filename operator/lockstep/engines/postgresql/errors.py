@@ -8,7 +8,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
-from lockstep.engines.postgresql.channel import SqlError
+from lockstep.engines.postgresql.messages import SqlError
 
 # The first that matches any of the hosts' messages wins: what needs a person's hand before what may pass.
 _PATTERNS: Final = (

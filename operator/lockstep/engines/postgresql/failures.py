@@ -5,9 +5,9 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
-from lockstep.engines.postgresql.channel import SqlError
 from lockstep.engines.postgresql.copying import without_data
 from lockstep.engines.postgresql.lexer import line_at
+from lockstep.engines.postgresql.messages import SqlError
 from lockstep.engines.postgresql.statements import SqlScript
 from lockstep.planning.result import ErrorDetail
 

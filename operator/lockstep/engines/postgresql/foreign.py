@@ -7,7 +7,8 @@ from lockstep.api.reasons import Reason
 from lockstep.engines import histories
 from lockstep.engines.base import ConnectionLostError, Log, RunError
 from lockstep.engines.histories.dialects import POSTGRESQL
-from lockstep.engines.postgresql.channel import Channel, Command, Row, SqlError
+from lockstep.engines.postgresql.channel import Channel
+from lockstep.engines.postgresql.messages import Command, Row, SqlError
 from lockstep.planning.adoption import ForeignRow
 from lockstep.planning.plan import Refusal
 from lockstep.planning.wire import AdoptOrder

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from lockstep.engines.control import Control
-from lockstep.engines.postgresql.channel import Command
 from lockstep.engines.postgresql.connect import SAFE_PATH
+from lockstep.engines.postgresql.messages import Command
 from lockstep.planning.wire import Limits, OrderedMigration
 
 BEGIN: Final = Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")

@@ -18,10 +18,11 @@ from lockstep.engines.entries import Entry
 from lockstep.engines.lexing import Statement
 from lockstep.engines.postgresql import resuming, settling
 from lockstep.engines.postgresql.blockers import Blockers
-from lockstep.engines.postgresql.channel import Channel, Command, Notice, Reply, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.failures import NOT_IN_TRANSACTION, Failure
 from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, RELEASE, ROLLBACK, SAVEPOINT, Frame
 from lockstep.engines.postgresql.journal_session import JournalSession
+from lockstep.engines.postgresql.messages import Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.notices import Account
 from lockstep.engines.postgresql.patience import Patience
 from lockstep.engines.postgresql.records import Recorder

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from lockstep.engines.postgresql.channel import Channel, Command, Reply, SqlError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.frame import BEGIN, COMMIT, ROLLBACK, Frame
+from lockstep.engines.postgresql.messages import Command, Reply, SqlError
 
 # Safe in any session: qualified, and without an operator.
 _SET: Final = "SELECT pg_catalog.set_config($1::pg_catalog.text, $2::pg_catalog.text, false)"

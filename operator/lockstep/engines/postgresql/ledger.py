@@ -9,9 +9,10 @@ from lockstep.engines import entries, refusals, rows
 from lockstep.engines.base import ConnectionLostError, Identity, LedgerState, Log, RunError
 from lockstep.engines.entries import GENESIS, Claim
 from lockstep.engines.postgresql import ledger_rows, ledger_sql, ledger_tables
-from lockstep.engines.postgresql.channel import Channel, Command, Reply, Row, SqlError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.ledger_tables import LEDGER_VERSION, UPGRADES, on, quote
 from lockstep.engines.postgresql.lock import LastRun
+from lockstep.engines.postgresql.messages import Command, Reply, Row, SqlError
 from lockstep.planning.plan import History
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.wire import Order, Owner

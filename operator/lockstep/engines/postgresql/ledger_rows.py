@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lockstep.engines.entries import version_of
-from lockstep.engines.postgresql.channel import Row
+from lockstep.engines.postgresql.messages import Row
 from lockstep.planning.plan import Dependent, Taken, Undone
 
 

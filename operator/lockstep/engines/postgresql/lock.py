@@ -12,7 +12,8 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.engines.control import Control
-from lockstep.engines.postgresql.channel import Channel, SqlError
+from lockstep.engines.postgresql.channel import Channel
+from lockstep.engines.postgresql.messages import SqlError
 from lockstep.planning.wire import Owner
 
 POLL_SECONDS: Final = 0.1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lockstep.engines.base import Log
-from lockstep.engines.postgresql.channel import Notice, Reply
+from lockstep.engines.postgresql.messages import Notice, Reply
 
 NOTICES: Final = 200
 """Notices of one migration that are logged; the others are counted."""

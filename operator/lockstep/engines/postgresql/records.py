@@ -6,8 +6,9 @@ from dataclasses import replace
 from lockstep.engines.base import Action, Identity
 from lockstep.engines.entries import Claim, Entry, packed, requirements
 from lockstep.engines.postgresql import journal_sql, record_sql
-from lockstep.engines.postgresql.channel import Channel, Command, Param
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.ledger_tables import on
+from lockstep.engines.postgresql.messages import Command, Param
 from lockstep.engines.rows import step_key
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Direction

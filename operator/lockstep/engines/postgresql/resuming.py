@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
-from lockstep.engines.postgresql.channel import Row
+from lockstep.engines.postgresql.messages import Row
 from lockstep.engines.postgresql.statements import SqlScript
 from lockstep.planning.result import ErrorDetail
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from lockstep.engines.postgresql.channel import Channel, Command
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.journal_session import JournalSession
+from lockstep.engines.postgresql.messages import Command
 from lockstep.engines.postgresql.settling import Facts, Index, Settlement, is_there, settle
 from lockstep.engines.postgresql.settling_sql import Catalog
 from lockstep.engines.postgresql.subjects import Kind, Subject

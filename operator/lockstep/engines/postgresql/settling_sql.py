@@ -6,9 +6,10 @@ Names are resolved as the migration's own SQL sees them; all else is asked with 
 from collections.abc import Sequence
 from typing import Final
 
-from lockstep.engines.postgresql.channel import Channel, Command, Param, Reply, Row, SqlError, StoppedError
+from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.connect import SAFE_PATH
 from lockstep.engines.postgresql.frame import BEGIN, COMMIT, ROLLBACK
+from lockstep.engines.postgresql.messages import Command, Param, Reply, Row, SqlError, StoppedError
 from lockstep.engines.postgresql.settling import Facts, Index, Seen, cut
 from lockstep.engines.postgresql.subjects import Kind, Name, Subject, quoted
 
