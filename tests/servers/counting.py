@@ -104,6 +104,8 @@ class _Armed:
     client: bool
     strike: Strike
     kill: Callable[[], None]
+    word: bytes
+    beyond: int
 
 
 class CountingProxy:
@@ -118,7 +120,6 @@ class CountingProxy:
         self._lock = threading.Lock()
         self._ends: dict[socket.socket, _End] = {}
         self._armed: _Armed | None = None
-        self._word = b""
         self._held: dict[socket.socket, bytearray] | None = None
         self._thread = threading.Thread(target=self._carry, daemon=True)
         self._ended = False
@@ -126,6 +127,8 @@ class CountingProxy:
         """Set once it has happened."""
         self.counted = {True: 0, False: 0}
         """Messages of the client (True) and of the server (False) since it was armed."""
+        self.met = 0
+        """Those that had the word."""
 
     def __enter__(self) -> "CountingProxy":
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -150,13 +153,22 @@ class CountingProxy:
         client: bool = True,
         kill: Callable[[], None] = lambda: None,
         word: bytes = b"",
+        beyond: int = 0,
     ) -> None:
-        """Strike at the n-th message of one side; where a word is given, at the n-th time that the client sends it."""
+        """Strike at the n-th message of one side.
+
+        Args:
+            after: n; where a word is given, only messages that have it are counted.
+            strike: what to do.
+            client: whose messages.
+            kill: kills the runner.
+            word: what the messages say.
+            beyond: how many more messages of that side to let through then.
+        """
         with self._lock:
-            self.counted = {True: 0, False: 0}
+            self.counted, self.met = {True: 0, False: 0}, 0
             self.struck.clear()
-            self._word = word
-            self._armed = _Armed(after, client, strike, kill)
+            self._armed = _Armed(after, client, strike, kill, word, beyond)
 
     def disarm(self) -> None:
         """Strike no more."""
@@ -218,10 +230,13 @@ class CountingProxy:
         ends = end.framing.ends(data)
         armed = self._armed
         for at in ends:
-            if armed is not None and end.client == armed.client and (not self._word or self._word in data[before:at]):
+            if armed is not None and end.client == armed.client and armed.word in data[before:at]:
+                self.met += 1
                 armed.after -= 1
-                if armed.after == 0:
+                if armed.after == 0 and armed.beyond == 0:
                     return before
+                if armed.after == 0:
+                    armed.word, armed.after, armed.beyond = b"", armed.beyond, 0
             self.counted[end.client] += 1
             before = at
         return None

@@ -13,6 +13,9 @@ from servers.counted import Seen, View
 from servers.counting import CountingProxy, Strike
 from servers.nursery import Newborn
 
+BEYOND = 24
+"""Messages behind a COMMIT in which what it should have held would still come: a statement has up to five."""
+
 
 class Place(ABC):
     """One database, empty at first."""
@@ -57,15 +60,29 @@ class Ground(ABC):
 
 
 class Wire(Place):
-    """A database behind a server: its runs are struck at messages of the protocol."""
+    """A database behind a server: its runs are struck at messages of the protocol.
+
+    Some of them at any, some at a COMMIT or soon after it: where a commit holds too little, that is where it shows.
+    """
+
+    COMMIT: ClassVar[bytes]
+    """As a client sends it."""
 
     def __init__(self, proxy: CountingProxy, expected: int) -> None:
         self._proxy = proxy
         self._messages = {True: expected, False: expected}
         """How many messages of the client and of the server the last run took that nothing has struck."""
+        self._commits = 20
+        self._commits_met = False
+        """Whether they are counted this time."""
 
     def arm(self, pod: Newborn, chance: random.Random) -> str:
         how = chance.choice([Strike.KILL, Strike.KILL, Strike.KILL_SENT, Strike.KILL_SENT, Strike.CUT])
+        self._commits_met = chance.random() < 0.3
+        if self._commits_met:
+            after, beyond = 1 + chance.randrange(self._commits), chance.choice([0, chance.randrange(BEYOND)])
+            self._proxy.arm(after, how, kill=pod.strike, word=self.COMMIT, beyond=beyond)
+            return f"{how.name} at a COMMIT {after}+{beyond}"
         client = chance.random() < 0.6
         after = 1 + chance.randrange(self._messages[client])
         self._proxy.arm(after, how, client=client, kill=pod.strike)
@@ -77,4 +94,6 @@ class Wire(Place):
         self._proxy.struck.clear()
         if not struck and code == 0:
             self._messages = dict(self._proxy.counted)
+            if self._commits_met:
+                self._commits = max(1, self._proxy.met)
         return struck

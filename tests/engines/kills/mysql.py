@@ -23,6 +23,8 @@ SAY = (
 class MysqlPlace(Wire):
     """One database of a server."""
 
+    COMMIT: ClassVar = b"\x03COMMIT"
+
     def __init__(self, proxy: CountingProxy, database: MariaDatabase, admin: "pymysql.Connection[Any]") -> None:
         super().__init__(proxy, 500)
         self.secret = keys(database, port=proxy.port)

@@ -16,6 +16,8 @@ from servers.views import Connection, PostgresqlView
 class PostgresqlPlace(Wire):
     """One database of a server."""
 
+    COMMIT: ClassVar = b"COMMIT"
+
     def __init__(self, proxy: CountingProxy, secret: dict[str, str], admin: Connection) -> None:
         super().__init__(proxy, 1500)
         self.secret = secret | {"port": str(proxy.port), "sslmode": "disable"}
