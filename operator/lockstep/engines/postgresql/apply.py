@@ -18,7 +18,6 @@ from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure
 from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, ROLLBACK, Frame
-from lockstep.engines.postgresql.journal import JournaledStep, Tools
 from lockstep.engines.postgresql.journal_sql import NOTHING_IN_DOUBT
 from lockstep.engines.postgresql.messages import Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.notices import Account
@@ -124,6 +123,9 @@ class Applier:
     def _apply_journaled(
         self, action: Action, script: SqlScript, rows: Sequence[JournalRow], waiting: Callable[[str], None]
     ) -> Recorded:
+        # Much code that few runs have a use for.
+        from lockstep.engines.postgresql.journal import JournaledStep, Tools  # noqa: PLC0415
+
         entry = next_entry(self.mark, self._claim, action.step.direction, action.migration)
         tools = Tools(
             self._channel,

@@ -29,7 +29,6 @@ from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.connect import Connector, check_pooler, check_server, set_up
 from lockstep.engines.postgresql.drift_store import PostgresDriftStore
 from lockstep.engines.postgresql.errors import own_error
-from lockstep.engines.postgresql.foreign import read_foreign
 from lockstep.engines.postgresql.ledger import Ledger
 from lockstep.engines.postgresql.lock import Locks, pause
 from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
@@ -131,6 +130,9 @@ class PostgresSession:
         """Return the other tool's history."""
         order = self._task.order
         assert order.adopt is not None  # noqa: S101 - asked for only then
+        # Ten tools are read of by a run that adopts, and imported by no other.
+        from lockstep.engines.postgresql.foreign import read_foreign  # noqa: PLC0415
+
         with _own(order, self._control):
             return read_foreign(self._channel, order.adopt, order.line, self._log)
 
