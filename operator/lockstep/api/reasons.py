@@ -74,6 +74,7 @@ class Reason(StrEnum):
     POD_REJECTED = "PodRejected", Severity.WAITING
     IMAGE_PULL_FAILED = "ImagePullFailed", Severity.WAITING
     UNSCHEDULABLE = "Unschedulable", Severity.WAITING
+    VOLUME_UNAVAILABLE = "VolumeUnavailable", Severity.WAITING
     POD_LOST = "PodLost", Severity.WAITING
     OUT_OF_MEMORY = "OutOfMemory", Severity.WAITING
     DEADLINE_EXCEEDED = "DeadlineExceeded", Severity.WAITING

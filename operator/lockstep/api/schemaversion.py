@@ -9,6 +9,15 @@ from lockstep.api.names import VERSION_PATTERN
 from lockstep.api.status import Conditions
 
 TARGET_PATTERN = rf"^(latest|base|{VERSION_PATTERN.removeprefix('^').removesuffix('$')})$"
+_SEGMENT = r"\.?[-_a-zA-Z0-9][-_.a-zA-Z0-9]*"
+"""A part of a path; none goes up."""
+RUNNERS_OWN_PATHS = (
+    r"^/(lockstep|tmp|proc|sys|dev|etc|bin|sbin|lib|lib64)(/.*)?$|^/usr/?$|^/usr/s?bin(/.*)?$|^/usr/lib(/.*)?$"
+    r"|^/opt/?$|^/opt/lockstep(/.*)?$"
+)
+"""Where nothing may be mounted: the runner is there, or what Kubernetes gives its pod."""
+UserId = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""A number of a user or a group; never root's."""
 FreeObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 StringMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(json_schema_extra={"maxProperties": 64})]
 
@@ -56,6 +65,19 @@ class DatabaseTls(Model):
     """The certificate to show to the server."""
 
 
+class Volume(Model):
+    """A PersistentVolumeClaim of the same namespace."""
+
+    claim_name: Name
+    """Name of the claim."""
+    sub_path: Annotated[str, Field(min_length=1, max_length=1024, pattern=rf"^{_SEGMENT}(/{_SEGMENT})*/?$")] | None = (
+        None
+    )
+    """Folder of the volume to mount, where it is not the whole of it."""
+    mount_path: Annotated[str, Field(min_length=2, max_length=256, pattern=rf"^(/{_SEGMENT})+/?$")] = "/database"
+    """Where the pod of a run finds it: the path that the Secret gives is below."""
+
+
 class Database(Model):
     """Which database, and how to reach it."""
 
@@ -63,6 +85,8 @@ class Database(Model):
     """The Secret with the connection; only the Job's pod mounts it."""
     engine: Literal["postgresql", "mysql", "mariadb", "sqlite"] | None = None
     """What kind of database it is; inferred where the URL says it."""
+    volume: Volume | None = None
+    """The volume with the file (engine sqlite only); mounted read-write, for a plan or a look for drift too."""
     tls: DatabaseTls | None = None
     """How the connection is protected."""
     ledger_schema: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z_][a-z0-9_]*$")] = "lockstep"
@@ -142,6 +166,12 @@ class Execution(Model):
     """Node selector of the pod."""
     tolerations: Annotated[list[FreeObject], atomic_list(32)] = []
     """Tolerations of the pod (core/v1 Toleration)."""
+    affinity: FreeObject | None = None
+    """Affinity of the pod (core/v1 Affinity), such as the wish to be on the node of an app whose volume it mounts."""
+    run_as_user: UserId | None = None
+    """User that the pod runs as, such as the one that owns the file on a volume; the image's (65532) by default."""
+    fs_group: UserId | None = None
+    """Group that owns what the volume holds, as in the app's own pod; the pod is of that group."""
     image_pull_secrets: Annotated[list[LocalObjectReference], atomic_list(16)] = []
     """Image pull secrets of the pod."""
     pod_labels: StringMap = {}
@@ -359,6 +389,14 @@ SPEC_RULES: list[dict[str, str]] = [
     rule(
         "has(self.schema) == has(oldSelf.schema) && (!has(self.schema) || self.schema == oldSelf.schema)",
         "spec.schema cannot change: create another SchemaVersion for another line",
+    ),
+    rule(
+        "!has(self.database.volume) || (has(self.database.engine) && self.database.engine == 'sqlite')",
+        "spec.database.volume is for SQLite: set spec.database.engine to sqlite, or leave the volume out",
+    ),
+    rule(
+        f"!has(self.database.volume) || !self.database.volume.mountPath.matches('{RUNNERS_OWN_PATHS}')",
+        "spec.database.volume.mountPath is a place that the runner itself needs: choose another, such as /database",
     ),
     rule("!has(self.baseline) || !has(self.adopt)", "give at most one of spec.baseline and spec.adopt"),
     rule(

@@ -293,6 +293,8 @@ class PodFact:
     waiting_message: str
     unschedulable: str
     """The scheduler's message, if no node takes it."""
+    claim: str
+    """The PersistentVolumeClaim that it mounts, if any."""
     disrupted: bool
     """Whether it was evicted, drained or preempted."""
 
@@ -300,6 +302,11 @@ class PodFact:
     def terminal(self) -> bool:
         """Whether nothing of it runs any more."""
         return self.phase in ("Succeeded", "Failed") or self.ended
+
+
+def _claim(spec: Object) -> str:
+    claims = (each.get("persistentVolumeClaim") for each in spec.get("volumes") or ())
+    return next((each["claimName"] for each in claims if each), "")
 
 
 def pod_fact(raw: Object) -> PodFact:
@@ -338,5 +345,6 @@ def pod_fact(raw: Object) -> PodFact:
         waiting=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
         unschedulable=unschedulable,
+        claim=_claim(raw.get("spec") or {}),
         disrupted=disrupted,
     )

@@ -1,6 +1,6 @@
 """Reads what a decision needs: the cache first, the API server where the cache cannot know."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lockstep.api import names
@@ -24,7 +24,7 @@ from lockstep.controller.facts import (
 from lockstep.controller.jobs import label_value
 from lockstep.controller.keys import Key
 from lockstep.controller.kube import EVENTS, JOBS, PODS, ApiError, Kube, NotFoundError
-from lockstep.controller.pods import Phase, Verdict, rejection, verdict
+from lockstep.controller.pods import UNMOUNTED, Phase, Verdict, rejection, unmounted, verdict
 from lockstep.controller.snapshot import (
     Limits,
     LineView,
@@ -190,8 +190,8 @@ class Gatherer:
         if job.suspended or job.deleting:
             return view
         seconds = self.memory.seconds(key, "job", job.uid, said.phase.value)
-        if said.phase is Phase.PENDING and not pods and seconds >= PENDING_AGAIN * 0.9:
-            return RunView(job, await self._held_up(job, said))
+        if said.phase is Phase.PENDING and said.reason is None and seconds >= PENDING_AGAIN * 0.9:
+            return RunView(job, await self._held_up(job, pods, said), seconds=seconds)
         if said.phase is Phase.RUNNING and said.pod is not None and self._log_is_due(key, job, seconds):
             return RunView(job, said, await self._progress(job, said.pod), seconds)
         return replace(view, seconds=seconds)
@@ -241,13 +241,26 @@ class Gatherer:
             # The log is a second source only: its node may be gone.
             return []
 
-    async def _held_up(self, job: JobFact, said: Verdict) -> Verdict:
-        """Say why the Job controller could not make a pod: quota and PodSecurity show in events only."""
+    async def _held_up(self, job: JobFact, pods: Sequence[PodFact], said: Verdict) -> Verdict:
+        """Say why there is no pod, or why it does not get its volume: what neither status says, but events do."""
+        if pods:
+            pod = next((each for each in pods if each.name == said.pod), None)
+            return await self._without_volume(pod, said) if pod is not None and pod.claim else said
+        # Quota and PodSecurity are what the Job controller meets.
         selector = f"involvedObject.uid={job.uid},reason=FailedCreate"
         found = await self.kube.list_all(EVENTS, job.namespace, field_selector=selector)
         if not found:
             return said
         reason, message = rejection(str(found[-1].get("message", "")))
+        return replace(said, reason=reason, message=message)
+
+    async def _without_volume(self, pod: PodFact, said: Verdict) -> Verdict:
+        found = await self.kube.list_all(EVENTS, pod.namespace, field_selector=f"involvedObject.uid={pod.uid}")
+        told = [each for each in found if each.get("reason") in UNMOUNTED]
+        if not told:
+            return said
+        last = max(told, key=lambda each: str(each.get("lastTimestamp") or each.get("eventTime") or ""))
+        reason, message = unmounted(pod, str(last.get("message", "")))
         return replace(said, reason=reason, message=message)
 
     async def _progress(self, job: JobFact, pod: str) -> Progress | None:

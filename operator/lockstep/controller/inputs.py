@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from lockstep.api.fields import Model
 from lockstep.api.schemaversion import SchemaVersionSpec
 from lockstep.planning.digest import SetMember, digest_line
 from lockstep.planning.version import Version
@@ -20,6 +21,14 @@ MAX_TAGS: Final = 6_000
 
 def _hash(value: Any, digits: int) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:digits]
+
+
+def _given(model: Model, *younger: str) -> dict[str, Any]:
+    """Return the fields of a model, without the younger ones that nobody has set.
+
+    The input of whoever does not use a field stays what it was before there was one: an upgrade starts no run.
+    """
+    return {name: value for name, value in model.model_dump().items() if name not in younger or value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ def base_part(line: str, target: Version, spec: SchemaVersionSpec, *, retry: str
     value = {
         "line": line,
         "target": target.canonical or "base",
-        "database": spec.database.model_dump(),
+        "database": _given(spec.database, "volume"),
         "outOfOrder": spec.out_of_order,
         "digest": spec.migrations.digest if spec.migrations else None,
         "retry": retry,
@@ -95,7 +104,8 @@ def run_input(
         "baseline": spec.baseline,
         "adopt": spec.adopt.model_dump() if spec.adopt is not None else None,
     }
-    execution = {**spec.execution.model_dump(), "drift": spec.drift, "driftOptions": spec.drift_options.model_dump()}
+    limits = _given(spec.execution, "affinity", "run_as_user", "fs_group")
+    execution = {**limits, "drift": spec.drift, "driftOptions": spec.drift_options.model_dump()}
     return RunInput(
         base=base_part(line, target, spec, retry=retry, repair=repair),
         members=_hash(lines, 20),

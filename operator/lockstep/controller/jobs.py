@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from lockstep.api import names
 from lockstep.api.fields import milliseconds
-from lockstep.api.schemaversion import SchemaVersionSpec
+from lockstep.api.schemaversion import Execution, SchemaVersionSpec
 from lockstep.controller.facts import JobFact, SchemaVersionFact
 from lockstep.controller.inputs import RunInput
 from lockstep.controller.kube import JOBS, SCHEMA_VERSIONS, Object
@@ -27,6 +27,8 @@ RESOURCES: Final[dict[str, Any]] = {
     "requests": {"cpu": "50m", "memory": "96Mi"},
     "limits": {"memory": "512Mi"},
 }
+VOLUME: Final = "volume"
+"""Name in the pod of the volume that holds the database's file."""
 _SHARD_KEY: Final = "shard"
 
 
@@ -123,7 +125,30 @@ def _volumes(spec: SchemaVersionSpec, job: str, shards: int) -> tuple[list[Objec
         if reference is not None:
             volumes.append({"name": name, "secret": {"secretName": reference.name, "optional": True}})
             mounts.append({"name": name, "mountPath": path, "readOnly": True})
+    if (volume := spec.database.volume) is not None:
+        volumes.append({"name": VOLUME, "persistentVolumeClaim": {"claimName": volume.claim_name}})
+        # A plan and a look for drift, too: to read a file in WAL mode SQLite writes beside it, and it rolls back what
+        # a crash has left.
+        mount = {"name": VOLUME, "mountPath": volume.mount_path}
+        mounts.append(mount if volume.sub_path is None else {**mount, "subPath": volume.sub_path})
     return volumes, mounts
+
+
+def _security(execution: Execution) -> Object:
+    """Return the pod's security context: `restricted`, and able to write what the app has written."""
+    context: Object = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    user, group = execution.run_as_user, execution.fs_group
+    if user is not None:
+        context["runAsUser"] = user
+    if group is not None:
+        context["fsGroup"] = group
+        # Without it a volume with many files would be gone through at each run.
+        context["fsGroupChangePolicy"] = "OnRootMismatch"
+    if (own := group or user) is not None:
+        # Otherwise the group of an unknown user is root's. New files are the app's group's, on volumes too that know
+        # no fsGroup.
+        context["runAsGroup"] = own
+    return context
 
 
 def _pod_spec(spec: SchemaVersionSpec, settings: Settings, job: str, shards: int) -> Object:
@@ -137,7 +162,7 @@ def _pod_spec(spec: SchemaVersionSpec, settings: Settings, job: str, shards: int
         # Nothing in the pod may speak to the API server.
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": _security(execution),
         "containers": [
             {
                 "name": names.RUNNER_CONTAINER,
@@ -164,6 +189,8 @@ def _pod_spec(spec: SchemaVersionSpec, settings: Settings, job: str, shards: int
         pod["nodeSelector"] = dict(execution.node_selector)
     if execution.tolerations:
         pod["tolerations"] = list(execution.tolerations)
+    if execution.affinity:
+        pod["affinity"] = execution.affinity
     if execution.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": each.name} for each in execution.image_pull_secrets]
     return pod

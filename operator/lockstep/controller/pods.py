@@ -1,5 +1,6 @@
 """What a run's Job and pods say: under way, ended with a result, or ended without one and why."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -34,6 +35,10 @@ class Verdict:
 
 _PULL = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 _REJECTED = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_VOLUME = re.compile("volume|pvc", re.IGNORECASE)
+"""In the scheduler's messages about claims; none of its others has these words."""
+UNMOUNTED = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
+"""Reasons of events that say why a pod does not get its volume."""
 INTERRUPTIONS = frozenset({Reason.INTERRUPTED, Reason.POD_LOST})
 """Ends that say nothing about the migration."""
 
@@ -41,6 +46,40 @@ INTERRUPTIONS = frozenset({Reason.INTERRUPTED, Reason.POD_LOST})
 def _one_line(text: str, limit: int = 500) -> str:
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def _of_claim(pod: PodFact) -> str:
+    """Return what is wrong with a pod's claim, as far as the scheduler's message tells."""
+    if f'"{pod.claim}" not found' in pod.unschedulable:
+        return (
+            f"there is no PersistentVolumeClaim {pod.claim} in this namespace, and pod {pod.name} waits for it: create "
+            "it, or correct spec.database.volume.claimName"
+        )
+    if "unbound" in pod.unschedulable:
+        return (
+            f"PersistentVolumeClaim {pod.claim} is not bound to a volume, and pod {pod.name} waits for it: see "
+            f"`kubectl describe pvc {pod.claim}`"
+        )
+    return (
+        f"no node takes pod {pod.name} with PersistentVolumeClaim {pod.claim}: {pod.unschedulable}; check the claim, "
+        "who else uses it, and spec.execution"
+    )
+
+
+def unmounted(pod: PodFact, message: str) -> tuple[Reason, str]:
+    """Return the reason for which a pod that has its node does not get its volume.
+
+    Args:
+        pod: the pod.
+        message: what the kubelet or the attaching controller said in an event.
+    """
+    return (
+        Reason.VOLUME_UNAVAILABLE,
+        _one_line(
+            f"PersistentVolumeClaim {pod.claim} cannot be mounted into pod {pod.name}: {message}; where a pod on "
+            "another node has it, let spec.execution.affinity bring the run there"
+        ),
+    )
 
 
 def hold_up(pod: PodFact) -> tuple[Reason, str] | None:
@@ -58,6 +97,8 @@ def hold_up(pod: PodFact) -> tuple[Reason, str] | None:
             Reason.POD_REJECTED,
             _one_line(f"the container of pod {pod.name} cannot start ({pod.waiting}): {pod.waiting_message}"),
         )
+    if pod.unschedulable and pod.claim and _VOLUME.search(pod.unschedulable):
+        return Reason.VOLUME_UNAVAILABLE, _one_line(_of_claim(pod))
     if pod.unschedulable:
         return (
             Reason.UNSCHEDULABLE,
