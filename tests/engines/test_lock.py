@@ -289,4 +289,4 @@ def test_a_deadlock_is_tried_again(any_database: Database, pod: Pod) -> None:
         other.execute("ROLLBACK")
     ended = pod.end()
     assert (ended.code, ended.result.version) == (0, "3")
-    assert [line["sqlstate"] for line in ended.events("retry")] == ["40P01"]
+    assert [line["code"] for line in ended.events("retry")] == ["40P01"]

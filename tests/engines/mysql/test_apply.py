@@ -191,7 +191,7 @@ def test_a_lock_is_waited_for_again_and_again(database: MariaDatabase, pod: Pod)
     with holding(database, "SELECT * FROM t"):
         pod.start(order(TABLE, migration("2", "ALTER TABLE t ADD COLUMN y int", lock_timeout_ms=1000)), keys(database))
         found = pod.wait_for("retry", 30)
-        assert found["error"] == 1205
+        assert found["code"] == 1205
     ended = done(pod.end())
     assert ended.result.version == "2"
 
@@ -232,7 +232,7 @@ def test_a_deadlock_is_tried_again(database: MariaDatabase, pod: Pod) -> None:
         cursor.execute("UPDATE t SET name = 'w' WHERE id = 1")
         other.commit()
     ended = done(pod.end())
-    assert [event["error"] for event in ended.events("retry")] == [1213]
+    assert [event["code"] for event in ended.events("retry")] == [1213]
     assert database.query("SELECT name FROM t WHERE id < 3 ORDER BY id") == [("x",), ("y",)]
 
 

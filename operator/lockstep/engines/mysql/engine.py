@@ -31,12 +31,13 @@ from lockstep.engines.mysql.connect import Connector
 from lockstep.engines.mysql.errors import PASSING, own_error
 from lockstep.engines.mysql.lease import Lease, until_of
 from lockstep.engines.mysql.lock import Locks, pause
-from lockstep.engines.mysql.running import TRIES, Made, Work
+from lockstep.engines.mysql.running import Made, Work
 from lockstep.engines.mysql.server import Server, check_pooler, check_server, read_server
 from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.settle import settle
 from lockstep.engines.mysql.statements import SqlScript, read_script
 from lockstep.engines.mysql.store import Around, MysqlStore, translated
+from lockstep.engines.patience import TRIES
 from lockstep.engines.portable.objects import Catalog
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.session import PortableSession

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Log, Recorded, RunError
@@ -21,15 +21,11 @@ from lockstep.engines.mysql.server import Server
 from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.statements import Kind, SqlScript
 from lockstep.engines.mysql.store import translated
+from lockstep.engines.patience import FIRST_PAUSE, TRIES, PassingError, Patience
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.store import Store
 from lockstep.engines.rows import step_key
 from lockstep.planning.wire import Limits
-
-TRIES: Final = 6
-"""How often a statement or a transaction is tried when it meets a lock, before the run gives way to a later one."""
-FIRST_PAUSE: Final = 0.3
-LONGEST_PAUSE: Final = 5.0
 
 Made = TypeVar("Made")
 
@@ -52,14 +48,6 @@ class Work:
     log: Log
 
 
-class PassingError(Exception):
-    """A lock or a deadlock: the next try may pass; nothing of this try is left."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.error.number)
-        self.failure = failure
-
-
 class Running:
     """One step."""
 
@@ -68,6 +56,7 @@ class Running:
         self.action = action
         self.script = script
         self.waiting = waiting
+        self._patience = Patience(work.control, work.log, work.blockers)
         self.left = False
         """Whether some of its statements have taken effect for good."""
         self.prepared = Prepared(work.channel)
@@ -114,29 +103,7 @@ class Running:
         Raises:
             RunError: LockTimeout, or what it raises.
         """
-        pause, blockers = FIRST_PAUSE, ""
-        gave_up: RunError | None = None
-        for attempt in range(1, TRIES + 1):
-            self.work.blockers.forget()
-            try:
-                return run()
-            except PassingError as passing:
-                # A look at them may have come too late this time.
-                blockers = self.work.blockers.words() or blockers
-                gave_up = passing.failure.gave_up(attempt, blockers)
-                if attempt == TRIES:
-                    raise gave_up from passing
-                error, version = passing.failure.error, self.action.migration.version
-                self.work.log("retry", version=version, attempt=attempt, error=error.number)
-                self.waiting(f"{error.words}{blockers}")
-                self.work.control.pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-                pause = min(LONGEST_PAUSE, pause * 2)
-            except RunError as stopped:
-                # What it waited for until its deadline says more than the deadline.
-                if gave_up is not None and stopped.reason is Reason.DEADLINE_EXCEEDED:
-                    raise gave_up from stopped
-                raise
-        raise AssertionError  # pragma: no cover - the last try has raised
+        return self._patience.persist(run, self.action.migration.version, self.waiting)
 
     def place(self, part: Statement | None) -> Place:
         """Return a place of this step."""
@@ -152,7 +119,9 @@ class Running:
         place, limits = self.place(part), self.work.limits
         if isinstance(error, SqlError):
             failure = Failure(error, place, self.left)
-            return PassingError(failure) if error.number in PASSING else failure.explain()
+            if error.number in PASSING:
+                return PassingError(error.number, error.words, failure.gave_up)
+            return failure.explain()
         if isinstance(error, StatementTimeoutError):
             return failures.timed_out(place, limits.statement_timeout_ms or 0, left=self.left)
         reason = self.work.control.stop or Reason.DEADLINE_EXCEEDED

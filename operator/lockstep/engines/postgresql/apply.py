@@ -14,6 +14,7 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Log, Recorded, RunError, Task
 from lockstep.engines.control import Control
 from lockstep.engines.entries import Claim, Entry, next_entry
+from lockstep.engines.patience import PassingError, Patience
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure
@@ -21,7 +22,6 @@ from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, ROLLBACK
 from lockstep.engines.postgresql.journal_sql import NOTHING_IN_DOUBT
 from lockstep.engines.postgresql.messages import Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.notices import Account
-from lockstep.engines.postgresql.patience import PassingError, Patience
 from lockstep.engines.postgresql.records import Recorder, journal_key
 from lockstep.engines.postgresql.resuming import JournalRow, read_rows
 from lockstep.engines.postgresql.statements import SqlScript
@@ -77,7 +77,7 @@ class Applier:
         self._log = log
         self._recorder = Recorder(channel, task.order.database.ledger_schema, claim, task.identity)
         self._frame = Frame(settings, task.order.limits, control, channel.server_version)
-        self._patience = Patience(control, blockers, log)
+        self._patience = Patience(control, log, blockers)
         self._journal: dict[tuple[str, str], list[JournalRow]] | None = None
         self._sent: _Framed | None = None
         """The step that is on its way already."""
@@ -276,7 +276,7 @@ class Applier:
     def _explain(self, failure: Failure, statement_timeout: int) -> Exception:
         state = failure.error.sqlstate
         if state in PASSING:
-            return PassingError(failure)
+            return PassingError(state, failure.error.primary, failure.gave_up)
         if state == CANCELLED and self._control.remaining() <= 0.05:
             return self.stopped(failure.action, failure.left.removeprefix("; "))
         return failure.explain(self._claim.line, self._frame.timed_out(statement_timeout))

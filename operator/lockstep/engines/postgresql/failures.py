@@ -66,6 +66,14 @@ class Failure:
         text = without_data(self.error.primary, self.error.names) if self._in_data else self.error.text
         return f"SQLSTATE {self.error.sqlstate}: {text}"
 
+    def gave_up(self, tries: int, blockers: str) -> RunError:
+        """Return how a run ends that has met a lock again and again."""
+        text = (
+            f"{self.place}: tried {tries} time(s), SQLSTATE {self.error.sqlstate}: {self.error.primary}"
+            f"{blockers}{self.left}"
+        )
+        return RunError(Reason.LOCK_TIMEOUT, text, error=self.detail)
+
     def explain(self, line: str, timed_out: int | None) -> RunError:
         """Return how the run ends; `timed_out` is the statementTimeout that may have ended it, in milliseconds."""
         if self.error.sqlstate == CANCELLED:

@@ -16,6 +16,7 @@ from lockstep.engines.base import Action, ConnectionLostError, Log, Recorded, Ru
 from lockstep.engines.control import Control
 from lockstep.engines.entries import Entry
 from lockstep.engines.lexing import Statement
+from lockstep.engines.patience import Patience
 from lockstep.engines.postgresql import resuming, settling
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel
@@ -24,7 +25,6 @@ from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, RELEASE,
 from lockstep.engines.postgresql.journal_session import JournalSession
 from lockstep.engines.postgresql.messages import Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.notices import Account
-from lockstep.engines.postgresql.patience import Patience
 from lockstep.engines.postgresql.records import Recorder
 from lockstep.engines.postgresql.resuming import FINISHED, STARTED, UNKNOWN, JournalRow, Resumption
 from lockstep.engines.postgresql.settler import Settler

@@ -4,7 +4,6 @@ All of SQLite's DDL is transactional: the change and its record are there togeth
 the session (pragmas, temporary tables) ends with it.
 """
 
-import random
 import sqlite3
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, ConnectionLostError, Log, Recorded, RunError, Task
 from lockstep.engines.control import Control
+from lockstep.engines.patience import PassingError, Patience
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.sqlite import errors
 from lockstep.engines.sqlite.catalog import quote
@@ -24,10 +24,6 @@ from lockstep.engines.sqlite.lexer import Statement
 from lockstep.engines.sqlite.statements import SqliteScript
 from lockstep.planning.result import ErrorDetail
 
-TRIES: Final = 6
-"""How often one migration is tried when another connection is in the way, before the run gives way."""
-FIRST_PAUSE: Final = 0.3
-LONGEST_PAUSE: Final = 5.0
 LOOK_EVERY: Final = 20_000
 """Steps of SQLite's machine between two looks at whether the run must stop: some milliseconds."""
 ROWS: Final = 1000
@@ -40,16 +36,6 @@ _NOT_UNIQUE: Final = "foreign key mismatch"
 
 Orphans = Counter[tuple[str, str, int]]
 """Rows without what they refer to: how many of each table, the one referred to, and number of the foreign key."""
-
-
-class _PassingError(Exception):
-    """Another connection was in the way: the next try may pass."""
-
-    def __init__(self, error: BaseException | None, detail: ErrorDetail, place: str) -> None:
-        super().__init__(place)
-        self.error = error
-        self.detail = detail
-        self.place = place
 
 
 @dataclass(slots=True)
@@ -78,6 +64,7 @@ class Applier:
         self._limits = task.order.limits
         self._control = control
         self._clock = _Clock(control)
+        self._patience = Patience(control, log)
         self._log = log
 
     def apply(self, action: Action, script: SqliteScript, waiting: Callable[[str], None]) -> Recorded:
@@ -87,31 +74,7 @@ class Applier:
             RunError: if it failed; nothing of it is left.
             ConnectionLostError: if it is not known whether it is there.
         """
-        pause = FIRST_PAUSE
-        gave_up: RunError | None = None
-        for attempt in range(1, TRIES + 1):
-            try:
-                return self._try(action, script)
-            except _PassingError as passing:
-                words = errors.words_of(passing.error)
-                gave_up = RunError(
-                    Reason.LOCK_TIMEOUT,
-                    f"{passing.place}: tried {attempt} time(s), {words}: another connection keeps the database locked",
-                    error=passing.detail,
-                )
-                if attempt == TRIES:
-                    raise gave_up from passing
-                version = action.migration.version
-                self._log("retry", version=version, attempt=attempt, code=errors.name_of(passing.error))
-                waiting(words)
-                self._control.pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-                pause = min(LONGEST_PAUSE, pause * 2)
-            except RunError as stopped:
-                # What it waited for until its deadline says more than the deadline.
-                if gave_up is not None and stopped.reason is Reason.DEADLINE_EXCEEDED:
-                    raise gave_up from stopped
-                raise
-        raise AssertionError  # pragma: no cover - the last try has raised
+        return self._patience.persist(lambda: self._try(action, script), action.migration.version, waiting)
 
     def _try(self, action: Action, script: SqliteScript) -> Recorded:
         self._begin(action, script)
@@ -149,15 +112,14 @@ class Applier:
             self._store.patiently(lambda: raw.execute("BEGIN IMMEDIATE"), self._lock_seconds(action))
         except sqlite3.Error as error:
             if errors.is_busy(error):
-                raise self._passing(error, action, "at its beginning") from error
+                raise _passing(
+                    error, f"{action.label}, at its beginning", ErrorDetail(action.migration.version)
+                ) from error
             raise errors.own_error(error) from error
 
     def _lock_seconds(self, action: Action) -> float:
         milliseconds = action.migration.lock_timeout_ms or self._limits.lock_timeout_ms
         return milliseconds / 1000
-
-    def _passing(self, error: BaseException | None, action: Action, where: str) -> _PassingError:
-        return _PassingError(error, ErrorDetail(action.migration.version), f"{action.label}, {where}")
 
     def _one(self, action: Action, script: SqliteScript, part: Statement) -> None:
         """Run one statement; its rows are of no use."""
@@ -187,7 +149,7 @@ class Applier:
                 return RunError(Reason.STATEMENT_TIMEOUT, text, error=detail)
             return self._stopped(action)
         if errors.is_busy(error):
-            return _PassingError(error, detail, place)
+            return _passing(error, place, detail)
         if isinstance(error, sqlite3.ProgrammingError) and not errors.code_of(error):
             text = f"{place}: it has a parameter (?, :name, @name, $name) outside of quotes, and nothing is bound to it"
             return RunError(Reason.STATEMENT_FAILED, text, error=detail)
@@ -247,7 +209,7 @@ class Applier:
             self._store.patiently(lambda: self._raw.execute("COMMIT"), self._lock_seconds(action))
         except sqlite3.Error as error:
             if errors.is_busy(error):
-                raise self._passing(error, action, "at its end") from error
+                raise _passing(error, f"{action.label}, at its end", ErrorDetail(action.migration.version)) from error
             if errors.code_of(error) == sqlite3.SQLITE_CONSTRAINT:
                 raise RunError(
                     Reason.STATEMENT_FAILED,
@@ -256,3 +218,14 @@ class Applier:
                 ) from error
             # The file system failed in the middle of it: the ledger will tell.
             raise ConnectionLostError from error
+
+
+def _passing(error: BaseException, place: str, detail: ErrorDetail) -> PassingError:
+    """Return what it means that another connection was in the way."""
+    words = errors.words_of(error)
+
+    def give_up(tries: int, _blockers: str) -> RunError:
+        text = f"{place}: tried {tries} time(s), {words}: another connection keeps the database locked"
+        return RunError(Reason.LOCK_TIMEOUT, text, error=detail)
+
+    return PassingError(errors.name_of(error), words, give_up)
