@@ -103,7 +103,9 @@ class Applier:
         account = Account(self._log, action.migration.version, script.statements)
         try:
             recorded = self._patience.persist(
-                lambda: self._try(action, script, account, following), action.migration.version, waiting
+                lambda: self._try(action, script, account, following if _is_small(script) else None),
+                action.migration.version,
+                waiting,
             )
         finally:
             self._channel.on_notice = None
@@ -309,7 +311,7 @@ def _groups(script: SqlScript, begin: list[Command], end: list[Command]) -> Iter
 
 
 def _is_small(script: SqlScript) -> bool:
-    """Tell whether a migration goes out at once, with room for another one."""
+    """Tell whether a migration goes out at once with another one of its kind: both are less than a socket takes."""
     return (
         not script.journaled
         and len(script.text) <= GROUP_BYTES // 2
