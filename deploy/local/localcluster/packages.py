@@ -42,6 +42,7 @@ TESTS: dict[str, Callable[[], bool]] = {
     # The programs alone: no service of the machine's own.
     "mariadb-server-core": _program("mariadbd"),
     "mariadb-client-core": _program("mariadb"),
+    "iptables": _program("iptables"),
 }
 
 
