@@ -142,13 +142,20 @@ def _security(execution: Execution) -> Object:
         context["runAsUser"] = user
     if group is not None:
         context["fsGroup"] = group
-        # Without it a volume with many files would be gone through at each run.
-        context["fsGroupChangePolicy"] = "OnRootMismatch"
-    if (own := group or user) is not None:
-        # Otherwise the group of an unknown user is root's. New files are the app's group's, on volumes too that know
-        # no fsGroup.
-        context["runAsGroup"] = own
+        if user is not None:
+            # The owner has its rights. Who has only the group's needs each file to be gone through: SQLite makes its
+            # files 644, whatever the umask.
+            context["fsGroupChangePolicy"] = "OnRootMismatch"
     return context
+
+
+def _group(execution: Execution) -> Object:
+    """Return the runner's own group: of the files that it makes, on volumes too that know no fsGroup.
+
+    Without it a user that the image does not know has root's. A pod's own context takes none without a user.
+    """
+    group = execution.fs_group or execution.run_as_user
+    return {} if group is None else {"runAsGroup": group}
 
 
 def _pod_spec(spec: SchemaVersionSpec, settings: Settings, job: str, shards: int) -> Object:
@@ -175,6 +182,7 @@ def _pod_spec(spec: SchemaVersionSpec, settings: Settings, job: str, shards: int
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,
                     "capabilities": {"drop": ["ALL"]},
+                    **_group(execution),
                 },
                 "terminationMessagePath": wire.TERMINATION_LOG,
                 "terminationMessagePolicy": "File",

@@ -9,7 +9,7 @@ from lockstep.api.schemaversion import RUNNERS_OWN_PATHS, Execution, Volume
 from lockstep.planning import wire
 
 OWN = [wire.BUNDLE_DIR, wire.SECRET_DIR, wire.CA_DIR, wire.CLIENT_CERTIFICATE_DIR, wire.TERMINATION_LOG]
-SYSTEM = ["/tmp", "/proc", "/sys/fs", "/usr", "/usr/bin", "/usr/lib/python3", "/lib64", "/etc/ssl", "/opt", "/usr/"]  # noqa: S108 - names only
+SYSTEM = ["/tmp", "/proc", "/sys/fs", "/usr", "/usr/bin", "/usr/lib/python3", "/lib64", "/etc/ssl", "/opt", "/usr/"]
 THEIRS = [
     "/data",
     "/database",

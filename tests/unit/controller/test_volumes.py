@@ -79,19 +79,21 @@ STRICT: Object = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefau
 
 
 @pytest.mark.parametrize(
-    ("execution", "more"),
+    ("execution", "more", "group"),
     [
-        ({}, {}),
+        ({}, {}, None),
         # The group of a user that the image does not know would be root's.
-        ({"runAsUser": 1000}, {"runAsUser": 1000, "runAsGroup": 1000}),
-        ({"fsGroup": 2000}, {"fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch", "runAsGroup": 2000}),
+        ({"runAsUser": 1000}, {"runAsUser": 1000}, 1000),
+        # A pod's context with a group and without a user starts nowhere (tried).
+        ({"fsGroup": 2000}, {"fsGroup": 2000}, 2000),
         (
             {"runAsUser": 1000, "fsGroup": 2000},
-            {"runAsUser": 1000, "fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch", "runAsGroup": 2000},
+            {"runAsUser": 1000, "fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch"},
+            2000,
         ),
     ],
 )
-def test_whom_the_pod_runs_as(execution: Object, more: Object) -> None:
+def test_whom_the_pod_runs_as(execution: Object, more: Object, group: int | None) -> None:
     made = rendered(execution=execution)
     assert made["securityContext"] == {**STRICT, **more}
     # `restricted` asks for all of this, whoever it is.
@@ -100,6 +102,7 @@ def test_whom_the_pod_runs_as(execution: Object, more: Object) -> None:
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
+        **({} if group is None else {"runAsGroup": group}),
     }
 
 
