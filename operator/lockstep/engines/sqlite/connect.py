@@ -60,8 +60,8 @@ def open_file(task: Task) -> FileLock | None:
 def _missing() -> RunError:
     return RunError(
         Reason.DATABASE_NOT_FOUND,
-        "there is no such file in this pod: Lockstep mounts no volume into its pods yet (see docs/engines.md); where "
-        "the file is to be made, write ?mode=rwc",
+        "there is no such file in this pod: check spec.database.volume (claimName, subPath, mountPath) and the path in "
+        "the Secret, see docs/engines.md; where the file is to be made, write ?mode=rwc",
     )
 
 
