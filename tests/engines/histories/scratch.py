@@ -73,7 +73,9 @@ class Scratch:
             there = (
                 f"FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND LOWER(TABLE_NAME) IN ({listed})"
             )
-            tables = [name for (name,) in self.query(f"SELECT TABLE_NAME {there}")]
+            # In the order that was asked for: the server's is that of its folder's files.
+            found = {name.lower(): name for (name,) in self.query(f"SELECT TABLE_NAME {there}")}
+            tables = [found[table] for table in tables if table in found]
             words = [self.dump_program, "--no-defaults", "--compact", "--skip-extended-insert", "--no-tablespaces"]
             words += [
                 "--host=127.0.0.1",
