@@ -47,14 +47,14 @@ class Recording:
         return head + scratch.dump(self.tables)
 
 
-_CHANGELOG: Final = ("databasechangelog", "databasechangeloglock")
+_CHANGELOG: Final = ("databasechangeloglock", "databasechangelog")
 _ALL: Final = ("postgresql", "mariadb", "sqlite")
 _TWO: Final = ("postgresql", "mariadb")
 _F: Final = f"Flyway {tools.FLYWAY}"
 _L: Final = f"Liquibase {tools.LIQUIBASE}"
 _M: Final = f"golang-migrate {tools.MIGRATE}"
 _FLYWAY: Final = ("flyway_schema_history",)
-_KNEX: Final = ("knex_migrations", "knex_migrations_lock")
+_KNEX: Final = ("knex_migrations_lock", "knex_migrations")
 _RAILS: Final = ("schema_migrations", "ar_internal_metadata")
 _SIMPLE: Final = ("schema_migrations",)
 _GOOSE: Final = ("goose_db_version",)
