@@ -8,6 +8,7 @@ import pytest
 
 from servers.mariadb import MariaDatabase, Mariadb, program
 from servers.mysql import WHY_NOT, Mysql, is_there
+from servers.nursery import DIALECTS, Newborn, Nursery
 from servers.pgbouncer import Pgbouncer
 from servers.postgres import Database, Postgres, binaries
 from servers.runner import Pod
@@ -90,28 +91,40 @@ def maria_database(mariadb: Mariadb) -> Iterator[MariaDatabase]:
     mariadb.drop(made)
 
 
+FROM_THE_START = frozenset({"test_apply", "test_connection", "test_copy", "test_notices"})
+"""Suites whose pods are processes from the start of Python on; those of the others are forked (servers/nursery.py)."""
+
+
+@pytest.fixture(scope="session")
+def mother() -> Iterator[Nursery]:
+    with Nursery(*DIALECTS) as made:
+        yield made
+
+
 class Pods:
     """Makes pods, and ends those that a failed test has left."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mother: Nursery | None = None) -> None:
         self._folder = folder
+        self._mother = mother
         self._made: list[Pod] = []
 
     def __call__(self, name: str = "orders-abc-x1") -> Pod:
-        pod = Pod(self._folder, name)
+        pod = Pod(self._folder, name) if self._mother is None else Newborn(self._mother, self._folder, name)
         self._made.append(pod)
         return pod
 
     def end(self) -> None:
         """Kill what still runs."""
         for pod in self._made:
-            if pod.process is not None and pod.process.returncode is None:
+            if pod.alive:
                 pod.kill()
 
 
 @pytest.fixture
-def pods(tmp_path: Path) -> Iterator[Pods]:
-    made = Pods(tmp_path)
+def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
+    real = request.path.stem in FROM_THE_START
+    made = Pods(tmp_path, None if real else request.getfixturevalue("mother"))
     yield made
     made.end()
 

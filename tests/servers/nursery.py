@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lockstep.planning.result import decode_result
@@ -31,14 +31,14 @@ RECONNECT_SECONDS = 0.05
 class Nursery:
     """Starts runners; threads may share it."""
 
-    def __init__(self, engine: str = "postgresql") -> None:
-        self._engine = engine
+    def __init__(self, *engines: str) -> None:
+        self._engines = engines or ("postgresql",)
         self._lock = threading.Lock()
         self._mother: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "Nursery":
         self._mother = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "servers.nursery", self._engine],
+            [sys.executable, "-W", "error", "-m", "servers.nursery", *self._engines],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -168,7 +168,7 @@ class Newborn(Pod):
         return self._log.read_text()
 
 
-def _mother(engine: str) -> None:
+def _mother(engines: Sequence[str]) -> None:
     """Have everything imported, then fork for each line of the input."""
     import encodings.idna  # noqa: F401, PLC0415 - for the names of hosts
 
@@ -177,8 +177,9 @@ def _mother(engine: str) -> None:
     from lockstep.engines import load  # noqa: PLC0415 - the tests import this module too
     from lockstep.runner import flow, main  # noqa: PLC0415
 
-    load(engine)
-    make_url(f"{DIALECTS[engine]}://").get_dialect()
+    for engine in engines:
+        load(engine)
+        make_url(f"{DIALECTS[engine]}://").get_dialect()
     # Otherwise each child's first collection copies all of it.
     gc.freeze()
     flow.RECONNECT_SECONDS = RECONNECT_SECONDS  # type: ignore[misc]
@@ -221,4 +222,4 @@ def _child(
 
 
 if __name__ == "__main__":
-    _mother(sys.argv[1])
+    _mother(sys.argv[1:])

@@ -84,6 +84,11 @@ class Pod:
         self.process: subprocess.Popen[str] | None = None
 
     @property
+    def alive(self) -> bool:
+        """Whether it was started and its end was not taken in."""
+        return self.process is not None and self.process.returncode is None
+
+    @property
     def message(self) -> Path:
         """The termination message."""
         return self.folder / "message"

@@ -352,9 +352,9 @@ def test_another_line_moves(plane: ControlPlane, ns: Namespace) -> None:
         ns.wait_state("RequirementNotMet")
         ns.migration("a1", "1", line="auth")
         ns.schema_version("auth")
-        ns.end(ns.wait_job(), done("1"))
+        ns.end(ns.wait_next(), done("1"))
         ns.wait_state("UpToDate", "auth")
-        job = ns.wait_job(2)
+        job = ns.wait_next()
         assert job["metadata"]["annotations"]["lockstep.dev/schemaversion"] == "orders"
         ns.end(job)
         ns.wait_state("UpToDate")
