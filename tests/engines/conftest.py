@@ -1,7 +1,7 @@
 """Real servers, one of a kind for the session of each worker; an empty database and a pod for each test."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from servers.nursery import DIALECTS, Newborn, Nursery
 from servers.pgbouncer import Pgbouncer
 from servers.postgres import Database, Postgres, binaries
 from servers.runner import Pod
+from servers.views import Connection
 
 VERSIONS = (18, 16, 15)
 
@@ -57,6 +58,13 @@ def database(server: Postgres) -> Iterator[Database]:
     made = server.database()
     yield made
     server.drop(made)
+
+
+@pytest.fixture
+def admin(database: Database) -> Iterator[Connection]:
+    """The superuser's connection to it."""
+    with closing(database.connect(admin=True)) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -119,6 +127,21 @@ class Pods:
         for pod in self._made:
             if pod.alive:
                 pod.kill()
+
+
+@pytest.fixture
+def newborns(mother: Nursery, tmp_path: Path) -> Iterator[Callable[[str], Newborn]]:
+    """Make pods that are forked; what a failed test has left is ended."""
+    made: list[Newborn] = []
+
+    def make(name: str) -> Newborn:
+        made.append(Newborn(mother, tmp_path, name))
+        return made[-1]
+
+    yield make
+    for pod in made:
+        if pod.alive:
+            pod.kill()
 
 
 @pytest.fixture

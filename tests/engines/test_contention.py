@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from lockstep.api.reasons import Reason
 from lockstep.planning.wire import Order, OrderedMigration
 from servers.counted import first, mark, one_by_one, together, verify
 from servers.counting import CountingProxy, Strike
-from servers.nursery import Newborn, Nursery
+from servers.nursery import Newborn
 from servers.postgres import Database, Postgres
 from servers.process import wait_until
 from servers.proxy import Proxy
@@ -46,30 +45,9 @@ def any_server(request: pytest.FixtureRequest, servers: Servers) -> Postgres:
     return servers.get(version)
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as made:
-        yield made
-
-
 @pytest.fixture
-def pods(nursery: Nursery, tmp_path: Path) -> Iterator[Pods]:
-    made: list[Newborn] = []
-
-    def make(name: str) -> Newborn:
-        made.append(Newborn(nursery, tmp_path, name))
-        return made[-1]
-
-    yield make
-    for pod in made:
-        if pod.alive:
-            pod.kill()
-
-
-@pytest.fixture
-def admin(database: Database) -> Iterator[Connection]:
-    with closing(database.connect(admin=True)) as connection:
-        yield connection
+def pods(newborns: Pods) -> Pods:
+    return newborns
 
 
 @pytest.fixture

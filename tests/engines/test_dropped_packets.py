@@ -8,15 +8,14 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from lockstep.api.reasons import Reason
 from servers.counted import counted, first, verify
-from servers.nursery import Newborn, Nursery
+from servers.nursery import Newborn
 from servers.postgres import Database
 from servers.process import wait_until
 from servers.runner import keys_of, order
@@ -58,20 +57,9 @@ def dropped(server: int, client: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def pods(tmp_path: Path) -> Iterator[tuple[Newborn, Newborn]]:
+def pods(newborns: Callable[[str], Newborn]) -> tuple[Newborn, Newborn]:
     """Two runs of one line."""
-    with Nursery() as nursery:
-        made = Newborn(nursery, tmp_path, "first"), Newborn(nursery, tmp_path, "second")
-        yield made
-        for pod in made:
-            if pod.alive:
-                pod.kill()
-
-
-@pytest.fixture
-def admin(database: Database) -> Iterator[Connection]:
-    with closing(database.connect(admin=True)) as connection:
-        yield connection
+    return newborns("first"), newborns("second")
 
 
 @pytest.mark.parametrize("place", ["inside of a statement", "between two statements"])

@@ -176,7 +176,7 @@ class Applier:
     def _commit(self, records: Sequence[Command], marks: Sequence[LedgerMark]) -> tuple[Recorded, ...]:
         """Run statements of the ledger's own in one transaction."""
         try:
-            replies = self._channel.run([*self._begin(), *records, COMMIT])
+            replies = self._channel.run([*self._begin(self.mark), *records, COMMIT])
         except (SqlError, StoppedError):
             self._channel.run([ROLLBACK], stoppable=False)
             raise
@@ -185,9 +185,9 @@ class Applier:
         said = replies[-1 - len(marks) : -1]
         return tuple(Recorded(mark, reply.rows[0][0] or "") for mark, reply in zip(marks, said, strict=True))
 
-    def _begin(self) -> list[Command]:
+    def _begin(self, before: LedgerMark) -> list[Command]:
         # Our settings are as the epilogue of the one before has left them: names are safe here.
-        return [BEGIN, self._recorder.begin(self.mark)]
+        return [BEGIN, self._recorder.begin(before)]
 
     def _framed(self, action: Action, script: SqlScript, mark: LedgerMark) -> _Framed:
         """Put a step between what begins and what ends its transaction, behind the entry of this mark."""
@@ -196,8 +196,7 @@ class Applier:
         statement_timeout = self._frame.statement_timeout()
         limits = self._frame.time_limits(lock_timeout, statement_timeout)
         begin = [
-            BEGIN,
-            self._recorder.begin(entry.before),
+            *self._begin(mark),
             Command("RESET search_path"),
             Command("DISCARD TEMP"),
             *(Command(f"SET {name} = {value}") for name, value in limits.items()),
@@ -217,6 +216,7 @@ class Applier:
     ) -> Recorded:
         sent, self._sent = self._sent, None
         framed = sent or self._framed(action, script, self.mark)
+        assert framed.action is action  # noqa: S101 - what was sent comes next, whatever has come up
         done = -framed.begun
         account.rows = 0
         ahead = None

@@ -1,7 +1,8 @@
 """The objects that the ledger expects: read together with the catalog, written together with what they say of a run."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
@@ -73,7 +74,9 @@ def load(channel: Channel, schema: str) -> Expected:
         SqlError: if the server refused; the transaction has ended then.
     """
     commands = [Command(f"{BEGIN} READ ONLY"), *_asking(schema), Command("COMMIT")]
-    return _expected(_run(channel, commands)[1:-1], schema)
+    with _rolled_back(channel):
+        replies = channel.run(commands)
+    return _expected(replies[1:-1], schema)
 
 
 def observe(channel: Channel, options: CatalogOptions) -> tuple[Expected, dict[str, str]]:
@@ -119,13 +122,10 @@ def store(channel: Channel, schema: str, change: Change) -> None:
         SqlError: if the server refused; nothing is written then.
     """
     begin = [Command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"), *pinned(), Command(on(schema, _LOCK))]
-    try:
+    with _rolled_back(channel):
         channel.run(begin)
         _write(channel, schema, change)
         channel.run([Command("COMMIT")])
-    except (SqlError, StoppedError):
-        channel.run([Command("ROLLBACK")], stoppable=False)
-        raise
 
 
 def _look(
@@ -160,9 +160,11 @@ def _again(channel: Channel, look: Callable[[], tuple[Expected, dict[str, str]]]
     raise AssertionError  # pragma: no cover - the last try has raised
 
 
-def _run(channel: Channel, commands: list[Command]) -> list[Reply]:
+@contextmanager
+def _rolled_back(channel: Channel) -> Iterator[None]:
+    """End the transaction where a statement of it fails."""
     try:
-        return channel.run(commands)
+        yield
     except (SqlError, StoppedError):
         channel.run([Command("ROLLBACK")], stoppable=False)
         raise
