@@ -5,7 +5,8 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from lockstep.api.schemaversion import RUNNERS_OWN_PATHS, Execution, Volume
+from lockstep.api.database import RUNNERS_OWN_PATHS, Volume
+from lockstep.api.schemaversion import Execution
 from lockstep.planning import wire
 
 OWN = [wire.BUNDLE_DIR, wire.SECRET_DIR, wire.CA_DIR, wire.CLIENT_CERTIFICATE_DIR, wire.TERMINATION_LOG]
