@@ -6,7 +6,7 @@ import time
 import typer
 from rich.text import Text
 
-from localcluster import binaries, cluster, leftovers, packages, projectimage, record, teardown, unstable
+from localcluster import binaries, cluster, leftovers, maven, packages, projectimage, record, teardown, unstable
 from localcluster.console import LocalClusterError, console, say
 from localcluster.settings import REPOSITORY, Settings
 
@@ -54,7 +54,9 @@ def tools() -> None:
 def test_packages() -> None:
     """Install what the tests need beside the cluster: database servers and a pooler."""
     packages.ensure(packages.TESTS)
-    unstable.ensure_mysql(Settings.from_environment().cache)
+    cache = Settings.from_environment().cache
+    unstable.ensure_mysql(cache)
+    maven.ensure_servers(cache)
 
 
 @app.command(name="leftovers")
