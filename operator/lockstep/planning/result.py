@@ -5,7 +5,7 @@ Plain dataclasses and JSON, as in wire.py.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +16,8 @@ RESULT_BYTES: Final = 2000
 """Bytes of a result: the kubelet cuts what several containers of a pod say beyond 12 KiB in all, at its head."""
 MESSAGE_CHARACTERS: Final = 800
 """Characters of a result's message: more belongs in the log."""
+LAST_STEPS: Final = 50
+"""Steps that a run remembers for its result: more than ever fit."""
 
 
 class Outcome(StrEnum):
@@ -138,30 +140,45 @@ def encode_result(result: Result, limit: int = RESULT_BYTES) -> str:
     """
     plan = result.plan
     planned = list(plan.steps) if plan is not None else []
+    rest = asdict(replace(result, steps=(), plan=None))
 
-    def render(message: str, steps: Sequence[StepDone]) -> str:
-        document = {"format": RESULT_FORMAT, **asdict(result), "message": message, "steps": [asdict(s) for s in steps]}
+    def render(message: str, steps: Sequence[str] = ()) -> str:
+        document = {"format": RESULT_FORMAT, **rest, "message": message}
         if plan is not None:
-            document["plan"] = {**asdict(plan), "steps": planned}
-        slim = {key: value for key, value in document.items() if value not in (None, [], ())}
-        return json.dumps(slim, separators=(",", ":"), ensure_ascii=False)
+            document["plan"] = {**asdict(replace(plan, steps=())), "steps": planned}
+        slim = _json({key: value for key, value in document.items() if value not in (None, [], ())})
+        return f'{slim[:-1]},"steps":[{",".join(steps)}]}}' if steps else slim
 
-    steps = list(result.steps)
+    def over(text: str) -> int:
+        return len(text.encode()) - limit
+
     message = " ".join(result.message.split())
     if len(message) > MESSAGE_CHARACTERS:
         message = message[: MESSAGE_CHARACTERS - 1].rstrip() + "…"
-    text = render(message, steps)
-    while steps and len(text.encode()) > limit:
-        # In bites, so that ten thousand steps are not rendered ten thousand times.
-        steps = steps[max(1, len(steps) // 4) :]
-        text = render(message, steps)
-    while planned and len(text.encode()) > limit:
+    text = render(message)
+    while planned and over(text) > 0:
         del planned[-max(1, len(planned) // 4) :]
-        text = render(message, steps)
-    while len(message) > 1 and (over := len(text.encode()) - limit) > 0:
-        message = message[: max(0, len(message) - max(1, over // 4) - 1)].rstrip() + "…"
-        text = render(message, steps)
-    return text
+        text = render(message)
+    while len(message) > 1 and (much := over(text)) > 0:
+        message = message[: max(0, len(message) - max(1, much // 4) - 1)].rstrip() + "…"
+        text = render(message)
+    return render(message, _that_fit(result.steps, -over(text) - len(',"steps":[]')))
+
+
+def _that_fit(steps: Sequence[StepDone], room: int) -> list[str]:
+    """Return the last steps as JSON, as many as have room: only these are rendered, of however many."""
+    kept: list[str] = []
+    for step in reversed(steps):
+        text = _json(asdict(step))
+        room -= len(text.encode()) + bool(kept)
+        if room < 0:
+            break
+        kept.append(text)
+    return kept[::-1]
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
 def decode_result(text: str) -> Result | None:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
@@ -22,6 +23,7 @@ from lockstep.engines.control import Control
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Direction, History, Plan
 from lockstep.planning.result import (
+    LAST_STEPS,
     ErrorDetail,
     LedgerMark,
     Progress,
@@ -60,8 +62,10 @@ class State:
     """The steps whose ends are not known, if the session is lost now."""
     touched: bool = False
     """Whether this run may have changed the database: by a part of a step, too."""
-    steps: list[StepDone] = field(default_factory=list)
-    """Steps that this run took."""
+    taken: int = 0
+    """How many steps this run took."""
+    steps: deque[StepDone] = field(default_factory=lambda: deque(maxlen=LAST_STEPS))
+    """The last of them."""
     recent: tuple[StepDone, ...] = ()
     """Steps of earlier runs, where the status knows none."""
     repaired: str | None = None
@@ -70,6 +74,11 @@ class State:
     def version(self) -> Version | None:
         """The line's version."""
         return None if self.applied is None else max(self.applied, default=BASE)
+
+    def add(self, done: StepDone) -> None:
+        """Note a step that this run took."""
+        self.taken += 1
+        self.steps.append(done)
 
 
 class Run:
@@ -155,7 +164,7 @@ class Run:
         for doing in state.doing:
             if not _holds(ledger.history, doing):
                 break
-            state.steps.append(_done(doing, 0, ""))
+            state.add(_done(doing, 0, ""))
         state.doing = ()
         sequence = ledger.mark.sequence if ledger.mark is not None else 0
         self._report.log(
@@ -166,7 +175,7 @@ class Run:
         state = self._state
         state.applied = {each.version for each in ledger.history.applied}
         state.mark = ledger.mark
-        if ledger.recent and not state.steps and not state.touched:
+        if ledger.recent and not state.taken and not state.touched:
             state.recent = ledger.recent
         if ledger.repaired and self._order.repair is not None:
             state.repaired = self._order.repair.token
@@ -182,13 +191,13 @@ class Run:
         recorded = session.repair(order, action)
         self._state.mark = recorded.mark
         self._state.repaired = order.token
-        self._state.steps.append(_done(action, 0, recorded.at))
+        self._state.add(_done(action, 0, recorded.at))
         self._report.log("repaired", action=order.action, token=order.token, version=order.version)
         return order.action in repairs.OF_VERSIONS
 
     def _plan(self, session: Session, ledger: LedgerState) -> Plan:
         plan = plan_of(self._order, ledger.history, session)
-        self._state.total = len(self._state.steps) + len(plan.corrections) + len(plan.steps)
+        self._state.total = self._state.taken + len(plan.corrections) + len(plan.steps)
         self._report.log(
             "planned",
             start=str(plan.start),
@@ -251,7 +260,7 @@ class Run:
             if self._state.touched and not self._state.doing:
                 self._drift.settle(session)
         self._progress("Running")
-        taken = len(self._state.steps)
+        taken = self._state.taken
         at = f"line {self._order.line!r} is at version {self._state.version}"
         return self._result(Reason.UP_TO_DATE, f"{taken} step(s) applied; {at}" if taken else at)
 
@@ -297,7 +306,7 @@ class Run:
     ) -> None:
         state = self._state
         state.mark = mark
-        state.steps.append(done)
+        state.add(done)
         version = action.step.candidate.version
         if version is not None and state.applied is not None:
             if action.step.direction is Direction.DOWN:
@@ -320,7 +329,7 @@ class Run:
         return self._task.identity.pod
 
     def _progress(self, state: str, message: str = "", version: str | None = None) -> None:
-        self._report.progress(Progress(len(self._state.steps), self._state.total, version, state, message))
+        self._report.progress(Progress(self._state.taken, self._state.total, version, state, message))
 
     def _failed(self, error: RunError) -> Result:
         self._report.log("failed", level="error", reason=error.reason.value, message=error.message)
@@ -334,8 +343,8 @@ class Run:
             reason,
             message,
             version=None if state.version is None else str(state.version),
-            applied=len(state.steps),
-            pending=max(0, state.total - len(state.steps)),
+            applied=state.taken,
+            pending=max(0, state.total - state.taken),
             holder=holder or (self._pod if state.entered else None),
             error=error,
             ledger=state.mark,

@@ -2,6 +2,8 @@
 
 import json
 import os
+from dataclasses import asdict
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from lockstep.api.reasons import Reason, Severity
 from lockstep.planning.result import (
     EXIT_CODES,
+    LAST_STEPS,
     RESULT_BYTES,
     ErrorDetail,
     LedgerMark,
@@ -100,8 +103,21 @@ def test_a_result_keeps_its_size(message: str, count: int, name: str) -> None:
     assert received is not None
     assert received.reason is Reason.UP_TO_DATE
     assert received.version == "1"
-    # The newest steps stay.
-    assert received.steps == steps[len(steps) - len(received.steps) :]
+    # The newest steps stay, as many as have room.
+    left = len(steps) - len(received.steps)
+    assert received.steps == steps[left:]
+    if left:
+        more = len(json.dumps(asdict(steps[left - 1]), separators=(",", ":"), ensure_ascii=False).encode())
+        assert len(text.encode()) + more + len(',"steps":[]') > RESULT_BYTES
+
+
+def test_of_many_steps_only_those_are_rendered_that_fit() -> None:
+    steps = tuple(StepDone(f"m{n}", str(n), "up", n, "2026-01-01T00:00:00Z") for n in range(10_000))
+    with mock.patch("lockstep.planning.result.asdict", wraps=asdict) as rendered:
+        received = decode_result(encode_result(Result(Reason.UP_TO_DATE, "", steps=steps)))
+    assert received is not None
+    assert 10 < len(received.steps) < LAST_STEPS
+    assert rendered.call_count < LAST_STEPS
 
 
 @pytest.mark.parametrize(
