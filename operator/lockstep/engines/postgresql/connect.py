@@ -1,31 +1,32 @@
 """One raw connection, made through SQLAlchemy and checked before anything is done with it.
 
-SQLAlchemy carries the dialect and the connection by the rule of the house; NullPool and the one creator see to it
-that it never replaces the connection on its own, since the lock would be lost with it.
+SQLAlchemy carries the connection by the rule of the house; NullPool and the one creator see to it that it never
+replaces the connection on its own, since the lock would be lost with it.
 """
 
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from lockstep.api.reasons import Reason
-from lockstep.engines.base import ConnectionLostError, Files, Identity, RunError, Task
+from lockstep.engines.base import Files, Identity, RunError, Task
 from lockstep.engines.control import Control
 from lockstep.engines.mounts import mounted
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.errors import connect_error
 from lockstep.engines.postgresql.messages import Command, SqlError
 from lockstep.planning.wire import Tls
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
 
 CONNECT_SECONDS: Final = "10"
 """Seconds for one host to answer, where the URL does not say."""
@@ -79,24 +80,16 @@ class Connector:
 
         Raises:
             RunError: if it cannot be done.
-            ConnectionLostError: if it was done, and the connection is gone already.
         """
         # psycopg would log connection errors in its own words.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
-        engine = create_engine(
-            "postgresql+psycopg://", creator=self._create_safely, poolclass=NullPool, use_native_hstore=False
-        )
-        try:
-            fairy = engine.raw_connection()
-            raw = cast("psycopg.Connection[Any]", fairy.driver_connection)
-            # From here on the pool has no say over it.
-            fairy.detach()
-            raw.execute("ROLLBACK")
-        except (DBAPIError, psycopg.OperationalError) as error:
-            # SQLAlchemy asks its first questions when it connects, and wraps what they run into.
-            if isinstance(getattr(error, "orig", error), psycopg.OperationalError):
-                raise ConnectionLostError from None
-            raise
+        # The pool alone, for this one connection: an engine would ask questions of its own first, in a session whose
+        # names an application's role may have captured, and bring a dialect that nothing here has a use for.
+        creator = cast("Callable[[], DBAPIConnection]", self._create)
+        fairy = NullPool(creator).connect()
+        raw = cast("psycopg.Connection[Any]", fairy.driver_connection)
+        # From here on the pool has no say over it.
+        fairy.detach()
         self._pin(raw)
         return Channel(raw, self._control)
 
@@ -113,16 +106,6 @@ class Connector:
         self._params |= {"host": info.host.decode(), "port": info.port.decode()}
         if (address := info.hostaddr.decode()) and not info.host.startswith(b"/"):
             self._params["hostaddr"] = address
-
-    def _create_safely(self) -> "psycopg.Connection[Any]":
-        """Connect, and give SQLAlchemy's first questions a transaction in which no name of theirs can be captured.
-
-        Not a SET of the session: behind a transaction pooler it would reach an application's session.
-        """
-        raw = self._create()
-        raw.execute("BEGIN READ ONLY")
-        raw.execute("SET LOCAL search_path = pg_catalog, pg_temp")
-        return raw
 
     def _create(self) -> "psycopg.Connection[Any]":
         try:
