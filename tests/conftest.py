@@ -1,6 +1,7 @@
 """What decides how much of the suites is run: `make test` all of it on the newest server, `make test-all` on each."""
 
-import re
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import pytest
 
@@ -20,17 +21,49 @@ HEAVY = frozenset(
         "test_rollback",
     }
 )
-"""Suites of many runs each, in which older servers differ little; the others run on every version each time."""
+"""Suites of many runs each, in which older servers differ little."""
+
+
+def _is_compliance(item: pytest.Item) -> bool:
+    return "compliance" in item.path.parts
+
+
+def _is_short(item: pytest.Item) -> bool:
+    return item.path.stem not in HEAVY and not _is_compliance(item)
+
+
+def _none(_: pytest.Item) -> bool:
+    return False
+
+
+EACH_TIME: Final[Mapping[str, Callable[[pytest.Item], bool]]] = {
+    "postgresql17": _none,
+    "postgresql16": _is_short,
+    "postgresql15": _is_short,
+    "postgresql14": _is_compliance,
+    "mariadb11": _none,
+    # What else there is of it MariaDB shows too.
+    "mysql": _is_compliance,
+}
+"""What of the engines' suites `make test` runs on a server; on one that is not here, all."""
+
+FIXTURES: Final = ("any_server", "server", "target", "ground")
+"""Those whose parameter says on which server a test is run."""
 
 
 SLOW = frozenset({"test_ten_thousand_tables"})
 """Tests of a minute or more that show speed and not a guarantee."""
 
 
+def _server(item: pytest.Item) -> str:
+    """Return what a test is run on, by the name that its id has; nothing where it says none."""
+    given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    on = next((given[name] for name in FIXTURES if name in given), "")
+    return f"postgresql{on}" if isinstance(on, int) else str(getattr(on, "name", on))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--every-version", action="store_true", help="run all: the long suites on older PostgreSQL and on MySQL too"
-    )
+    parser.addoption("--every-version", action="store_true", help="run all: each suite on each version of each server")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -38,12 +71,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
 
     def is_left_out(item: pytest.Item) -> bool:
-        if "engines" not in item.path.parts or item.name in SLOW:
-            return item.name in SLOW
-        older = any(f"postgresql{version}" in item.name for version in (15, 16))
-        # MySQL passes the suite that every engine passes; what else there is of it MariaDB shows too.
-        mysql = re.search(r"\[mysql\b", item.name) is not None and "compliance" not in item.path.parts
-        return mysql or (older and item.path.stem in HEAVY)
+        runs = EACH_TIME.get(_server(item))
+        return item.name in SLOW or (runs is not None and not runs(item))
 
     left_out = [item for item in items if is_left_out(item)]
     if left_out:

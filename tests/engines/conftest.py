@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.mariadb import MariaDatabase, Mariadb, program
+from servers.mariadb import WHY_NO_11, MariaDatabase, Mariadb, Mariadb11, program
 from servers.mysql import WHY_NOT, Mysql, is_there
 from servers.nursery import DIALECTS, Newborn, Nursery
 from servers.pgbouncer import Pgbouncer
@@ -14,7 +14,7 @@ from servers.postgres import Database, Postgres, binaries
 from servers.runner import Pod
 from servers.views import Connection
 
-VERSIONS = (18, 16, 15)
+VERSIONS = (18, 17, 16, 15, 14)
 
 
 class Servers:
@@ -80,6 +80,14 @@ def mariadb() -> Iterator[Mariadb]:
     if program() is None:
         pytest.skip("MariaDB is not installed on this machine")
     with Mariadb() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mariadb11() -> Iterator[Mariadb]:
+    if Mariadb11.home() is None:
+        pytest.skip(WHY_NO_11)
+    with Mariadb11() as running:
         yield running
 
 

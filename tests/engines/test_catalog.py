@@ -130,10 +130,10 @@ def test_a_restored_dump_is_the_same(bench: Bench) -> None:
     server, source = bench.database.server, bench.database
     where = [f"--dbname=host=127.0.0.1 port={server.port} user=postgres dbname="]
     password = {"PGPASSWORD": source.params["password"]}
-    dump = run([str(server.bin / "pg_dump"), where[0] + source.name, "--no-owner"], env=password).stdout
+    dump = run([server.client("pg_dump"), where[0] + source.name, "--no-owner"], env=password).stdout
     target = server.database()
     try:
-        run([str(server.bin / "psql"), where[0] + target.name, "-qX1v", "ON_ERROR_STOP=1"], env=password, input=dump)
+        run([server.client("psql"), where[0] + target.name, "-qX1v", "ON_ERROR_STOP=1"], env=password, input=dump)
         assert len(found) > 100
         assert compare(found, objects_of(target)) == Drift()
     finally:

@@ -48,7 +48,7 @@ def dump(database: Database) -> str:
     server = database.server
     done = run(
         [
-            str(server.bin / "pg_dump"),
+            server.client("pg_dump"),
             "--schema-only",
             "--no-owner",
             "--exclude-schema=lockstep",
@@ -64,7 +64,7 @@ def by_psql(database: Database, texts: list[str]) -> None:
     server = database.server
     run(
         [
-            str(server.bin / "psql"),
+            server.client("psql"),
             "-qX1v",
             "ON_ERROR_STOP=1",
             f"--dbname=host=127.0.0.1 port={server.port} dbname={database.name} user=app",

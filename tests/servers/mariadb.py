@@ -1,4 +1,4 @@
-"""A MariaDB server from Debian's packages."""
+"""MariaDB servers: from Debian's packages (10.11) and from the cache (11.4)."""
 
 import itertools
 import os
@@ -6,15 +6,19 @@ import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import pymysql
 
+from servers.cache import unpacked
 from servers.process import free_port, give, private_folder, remove, run, unprivileged, wait_until
 
 PASSWORD = "pass word/@:?#%41'\\"  # odd on purpose
 APP = "app"
 """The user that migrations run as: no rights beyond its databases."""
+
+WHY_NO_11 = "MariaDB 11.4 is not unpacked on this machine: `make test` does that where it can"
 
 _numbers = itertools.count(1)
 
@@ -112,20 +116,24 @@ class Mariadb:
         )
         give(users)
 
+    def installer(self) -> list[str]:
+        """Return how the program is called that makes the server's files."""
+        found = program("mariadb-install-db")
+        assert found is not None
+        return [found, "--no-defaults"]
+
     def install(self) -> None:
         """Make the server's files."""
-        install = program("mariadb-install-db")
-        assert install is not None
         run(
             [
-                install,
-                "--no-defaults",
+                *self.installer(),
                 f"--datadir={self.data}",
                 # Two that install at once would take each other's temporary tables.
                 f"--tmpdir={self.folder}",
                 "--skip-test-db",
                 "--innodb-log-file-size=32M",
-            ]
+            ],
+            self.rights(),
         )
 
     def start(self) -> None:
@@ -203,3 +211,34 @@ class Mariadb:
         self.admin(f"DROP DATABASE IF EXISTS {database.name}")
         escaped = database.name.replace("_", "\\_")
         self.admin(f"REVOKE ALL ON `{escaped}`.* FROM '{APP}'@'%'")
+
+
+class Mariadb11(Mariadb):
+    """One of 11.4: the next that is kept for years after 10.11."""
+
+    name = "mariadb11"
+
+    def __init__(self, **settings: str) -> None:
+        home = self.home()
+        if home is None:
+            raise FileNotFoundError(WHY_NO_11)
+        self._home = home
+        # It would make itself a certificate at each start, which takes it a quarter of a minute.
+        super().__init__(**{"ssl": "OFF"} | settings)
+
+    @staticmethod
+    def home() -> Path | None:
+        """Return where it is unpacked; None where it is not."""
+        return unpacked("mariadb", "11.4")
+
+    def find(self) -> list[str]:
+        """Return how its program is called."""
+        return [f"{self._home}/bin/mariadbd", "--no-defaults", f"--basedir={self._home}", "--user=root"]
+
+    def installer(self) -> list[str]:
+        """Return how the program is called that makes the server's files."""
+        return [f"{self._home}/scripts/mariadb-install-db", "--no-defaults", f"--basedir={self._home}", "--user=root"]
+
+    def rights(self) -> dict[str, Any]:
+        """Return arguments for Popen that say as whom it runs: as whoever the cache belongs to."""
+        return {}

@@ -1,14 +1,12 @@
 """A MySQL server, from where `make test` has unpacked it: see deploy/local/localcluster/unstable.py."""
 
-import os
 import subprocess
-from pathlib import Path
 from typing import Any
 
+from servers.cache import CACHE
 from servers.mariadb import Mariadb
 
-_CACHE_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-HOME = Path(os.environ.get("LOCKSTEP_LOCAL_CACHE", _CACHE_HOME / "lockstep")) / "mysql"
+HOME = CACHE / "mysql"
 WHY_NOT = "MySQL is not unpacked on this machine: `make test` does that where it can"
 
 

@@ -1,8 +1,9 @@
-"""PostgreSQL servers: from the embedded wheel (16 and 18) and from Debian's packages (15)."""
+"""PostgreSQL servers: from the embedded wheel (16 and 18), Debian's packages (15) and the cache (14 and 17)."""
 
 import importlib.util
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 
+from servers.cache import unpacked
 from servers.process import free_port, give, private_folder, remove, run, unprivileged, wait_until
 
 PASSWORD = "pass word/@:?#%41"  # odd on purpose
@@ -32,6 +34,9 @@ FAST = {
 
 def binaries(version: int) -> Path | None:
     """Return where a version's programs are; None where they are not."""
+    if version in {14, 17}:
+        home = unpacked("postgresql", version)
+        return None if home is None else home / "bin"
     if version == 15:
         folder = Path("/usr/lib/postgresql/15/bin")
         return folder if (folder / "postgres").exists() else None
@@ -42,6 +47,15 @@ def binaries(version: int) -> Path | None:
     name = {16: "pginstall", 18: "pginstall18"}[version]
     folder = Path(spec.origin).parent / name / "bin"
     return folder if (folder / "postgres").exists() else None
+
+
+def _within_reach(programs: Path, folder: Path) -> Path:
+    """Return the programs; a copy in the server's folder if its user may not enter where they are, as root's home."""
+    if os.geteuid() != 0 or all(each.stat().st_mode & 0o001 for each in programs.parents):
+        return programs
+    copy = folder / "programs"
+    shutil.copytree(programs.parent, copy, symlinks=True)
+    return copy / programs.name
 
 
 @dataclass(frozen=True)
@@ -81,9 +95,9 @@ class Postgres:
         found = binaries(version)
         if found is None:
             raise FileNotFoundError(f"PostgreSQL {version} is not installed")
-        self.bin = found
         self.version = version
         self.folder = private_folder(f"pg{version}")
+        self.bin = _within_reach(found, self.folder)
         self.data = self.folder / "data"
         self.port = free_port()
         self.settings = settings
@@ -138,6 +152,18 @@ class Postgres:
         )
         log.close()
         wait_until(self.ready, 60, f"PostgreSQL {self.version} in {self.folder}")
+
+    def client(self, name: str) -> str:
+        """Return where psql or pg_dump is: of this version, or of a newer one where it came without.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        for version in (self.version, 18):
+            folder = binaries(version)
+            if folder is not None and (folder / name).exists():
+                return str(folder / name)
+        raise FileNotFoundError(f"there is no {name} for PostgreSQL {self.version}")
 
     def ready(self) -> bool:
         """Tell whether it takes connections."""

@@ -71,9 +71,10 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(command: list[str], **kwargs: Any) -> "subprocess.CompletedProcess[str]":
-    """Run a tool as the servers' user; what it said is in the error."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **unprivileged(), **kwargs)
+def run(command: list[str], rights: dict[str, Any] | None = None, **kwargs: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a tool as the servers' user, or with other rights; what it said is in the error."""
+    kwargs |= unprivileged() if rights is None else rights
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **kwargs)
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout}\n{done.stderr}")
     return done

@@ -5,16 +5,21 @@ from contextlib import ExitStack
 
 import pytest
 
-from engines.compliance.mysql import Maria, MySql
-from engines.compliance.postgresql import Postgresql
+from engines.compliance.mysql import Maria, Maria11, MySql
+from engines.compliance.postgresql import Postgresql, Postgresql14, Postgresql15, Postgresql16, Postgresql17
 from engines.compliance.sqlite import Sqlite, SqliteWal
 from engines.compliance.target import Place, Target
 
 TARGETS: tuple[type[Target], ...] = (
     Postgresql,
+    Postgresql17,
+    Postgresql16,
+    Postgresql15,
+    Postgresql14,
     Sqlite,
     SqliteWal,
     Maria,
+    Maria11,
     MySql,
 )
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from engines.compliance.target import Place, Samples, Target
-from servers.mariadb import MariaDatabase, Mariadb, program
+from servers.mariadb import WHY_NO_11, MariaDatabase, Mariadb, Mariadb11, program
 from servers.mysql import WHY_NOT, Mysql, is_there
 
 _SLEEPING = "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%' AND DB = DATABASE()"
@@ -68,6 +68,17 @@ class Maria(Target):
 
     def database(self) -> Place:
         return MysqlPlace(self._server.database(), self.engine)
+
+
+class Maria11(Maria):
+    """11.4."""
+
+    name: ClassVar = "mariadb11"
+
+    def start(self, stack: ExitStack) -> None:
+        if Mariadb11.home() is None:
+            pytest.skip(WHY_NO_11)
+        self._server = stack.enter_context(Mariadb11())
 
 
 class MySql(Maria):

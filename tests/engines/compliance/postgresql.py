@@ -40,9 +40,10 @@ class PostgresqlPlace(Place):
 
 
 class Postgresql(Target):
-    """The newest version that there is here."""
+    """The newest version."""
 
     name: ClassVar = "postgresql18"
+    version: ClassVar = 18
     engine: ClassVar = "postgresql"
     sql: ClassVar = Samples(
         slow="SELECT pg_sleep(60)",
@@ -56,9 +57,31 @@ class Postgresql(Target):
     )
 
     def start(self, stack: ExitStack) -> None:
-        if binaries(18) is None:
-            pytest.skip("PostgreSQL 18 is not installed on this machine")
-        self._server = stack.enter_context(Postgres(18))
+        if binaries(self.version) is None:
+            pytest.skip(f"PostgreSQL {self.version} is not installed on this machine")
+        self._server = stack.enter_context(Postgres(self.version))
 
     def database(self) -> Place:
         return PostgresqlPlace(self._server, self._server.database())
+
+
+class Postgresql17(Postgresql):
+    name: ClassVar = "postgresql17"
+    version: ClassVar = 17
+
+
+class Postgresql16(Postgresql):
+    name: ClassVar = "postgresql16"
+    version: ClassVar = 16
+
+
+class Postgresql15(Postgresql):
+    name: ClassVar = "postgresql15"
+    version: ClassVar = 15
+
+
+class Postgresql14(Postgresql):
+    """The oldest."""
+
+    name: ClassVar = "postgresql14"
+    version: ClassVar = 14

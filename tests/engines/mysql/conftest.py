@@ -7,7 +7,7 @@ import pytest
 from servers.mariadb import MariaDatabase, Mariadb
 
 
-@pytest.fixture(params=["mariadb", "mysql"])
+@pytest.fixture(params=["mariadb", "mariadb11", "mysql"])
 def server(request: pytest.FixtureRequest) -> Mariadb:
     """Each kind in turn."""
     found: Mariadb = request.getfixturevalue(request.param)
