@@ -2,10 +2,21 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from engines.mysql.words import Pods, applied, columns, done, holding, is_running, keys, tables, wait_until_free
+from engines.mysql.words import (
+    Pods,
+    applied,
+    columns,
+    done,
+    holding,
+    is_running,
+    journal,
+    keys,
+    tables,
+    wait_until_free,
+)
 from lockstep.api.reasons import Reason
 from lockstep.engines.mysql.lock import lock_name
 from lockstep.planning.wire import RepairOrder
@@ -17,6 +28,8 @@ from servers.runner import OWNER, Pod, migration, order
 ONE = migration("1", "CREATE TABLE t (x int)")
 SLOW = migration("2", "INSERT INTO t VALUES (1); SELECT SLEEP(60); INSERT INTO t VALUES (2)")
 QUICK = migration("3", "CREATE TABLE u (x int)")
+LEDGER = "SELECT * FROM lockstep_run FOR UPDATE"
+"""Keeps every run of the database from writing to the ledger."""
 
 
 @contextmanager
@@ -142,3 +155,70 @@ def test_a_person_ends_the_session_that_holds_the_line(database: MariaDatabase, 
         assert refused.result.holder == "first"
         done(second.run(order(ONE, QUICK, repair=RepairOrder("b", "EndSession", confirm="first")), keys(database)))
     assert applied(database) == ["1", "3"]
+
+
+def test_a_ledger_that_is_locked_is_tried_again(database: MariaDatabase, pods: Pods) -> None:
+    first, second = pods("first"), pods("second")
+    done(first.run(order(ONE), keys(database)))
+    with holding(database, LEDGER):
+        second.start(order(ONE, QUICK), keys(database))
+        assert second.wait_for("retry", 40)["code"] == 1205
+    done(second.end())
+    assert applied(database) == ["1", "3"]
+
+
+def test_a_stop_ends_the_wait_for_the_ledger_with_the_try_that_is_under_way(
+    database: MariaDatabase, pods: Pods
+) -> None:
+    first, second = pods("first"), pods("second")
+    done(first.run(order(ONE), keys(database)))
+    with holding(database, LEDGER):
+        second.start(order(ONE, QUICK), keys(database))
+        second.wait_for("retry", 40)
+        second.signal(signal.SIGTERM)
+        ended = second.end(40)
+    assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD), ended.text
+    # The signal may come when the second one has begun.
+    assert len(ended.events("retry")) <= 2
+
+
+def with_the_ledger_locked(database: MariaDatabase, pod: Pod, lock_timeout: int) -> ExitStack:
+    """Bring a pod to where its first statement of two has committed by itself, and lock the ledger before its note."""
+    two = migration("2", "ALTER TABLE t ADD COLUMN y int; CREATE TABLE v (x int)", lock_timeout_ms=lock_timeout)
+    locked = ExitStack()
+    with holding(database, "SELECT * FROM t"):
+        pod.start(order(ONE, two), keys(database))
+        wait_until(is_running(database, "ALTER TABLE"), 60, what="the waiting statement")
+        locked.enter_context(holding(database, LEDGER))
+    wait_until(lambda: columns(database, "t") == ["x", "y"], 60, what="the column")
+    return locked
+
+
+def test_a_note_that_meets_a_lock_is_tried_again(database: MariaDatabase, pods: Pods) -> None:
+    first = pods("first")
+    done(pods("zero").run(order(ONE), keys(database)))
+    with with_the_ledger_locked(database, first, 4000):
+        found = first.wait_for("retry", 30)
+    ended = done(first.end())
+    assert (found["code"], found["version"]) == (1205, "2")
+    assert (applied(database), journal(database)) == (["1", "2"], [])
+    assert ended.events("settled") == []
+
+
+def test_a_note_that_cannot_be_written_ends_the_run_and_the_next_one_settles_it(
+    maria_database: MariaDatabase, pods: Pods
+) -> None:
+    database, first, second = maria_database, pods("first"), pods("second")
+    done(second.run(order(ONE), keys(database)))
+    with with_the_ledger_locked(database, first, 1000):
+        # Once it has given up, it looks for drift, which is no version's.
+        while "version" in first.wait_for("retry", 60):
+            pass
+    ended = first.end()
+    assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD), ended.text
+    assert "the ledger's tables" in ended.result.message
+    assert journal(database) == [("2", 1, "started")]
+    two = migration("2", "ALTER TABLE t ADD COLUMN y int; CREATE TABLE v (x int)")
+    ended = done(second.run(order(ONE, two), keys(database)))
+    assert [event["found"] for event in ended.events("settled")] == ["it took effect"]
+    assert (tables(database), columns(database, "t")) == ({"t", "v"}, ["x", "y"])

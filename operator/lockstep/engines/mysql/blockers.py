@@ -6,9 +6,9 @@ What shows it depends on the server and on the user's rights (PROCESS); where no
 from collections.abc import Callable
 from typing import Final
 
-from lockstep.engines.base import ConnectionLostError, RunError
 from lockstep.engines.mysql.channel import Channel, Row, SqlError
 from lockstep.engines.mysql.errors import mask_sql
+from lockstep.engines.patience import Onlooker
 
 _THREADS: Final = "t.PROCESSLIST_ID, t.PROCESSLIST_USER, t.PROCESSLIST_COMMAND, t.PROCESSLIST_TIME, t.PROCESSLIST_INFO"
 _MYSQL: Final = (
@@ -46,43 +46,21 @@ WHERE b.trx_mysql_thread_id <> %s ORDER BY b.trx_started LIMIT 3
 """
 
 
-class Blockers:
+class Blockers(Onlooker[Channel]):
     """What was last seen of the sessions that stand in the way."""
 
     def __init__(self, connection: int, beside: Callable[[], Channel], *, maria: bool) -> None:
+        super().__init__(beside)
         self._connection = connection
-        self._beside = beside
         self._asks = _MARIADB if maria else _MYSQL
-        self._seen = ""
 
-    def forget(self) -> None:
-        """Begin a new wait."""
-        self._seen = ""
-
-    def look(self) -> None:
-        """Ask now; that it cannot be asked is no error."""
-        try:
-            channel = self._beside()
-        except RunError:
-            return
-        try:
-            self._look(channel)
-        except ConnectionLostError:
-            return
-        finally:
-            channel.close()
-
-    def _look(self, channel: Channel) -> None:
+    def _ask(self, beside: Channel) -> str | None:
         for ask in self._asks:
-            if rows := _rows(channel, ask, self._connection):
-                self._seen = f"; blocked by {'; '.join(_describe(row) for row in rows)}"
-                return
-        if rows := _rows(channel, _TRANSACTIONS, self._connection):
-            self._seen = f"; perhaps blocked by {'; '.join(_describe(row) for row in rows)}"
-
-    def words(self) -> str:
-        """Return who was seen, to append to a message."""
-        return self._seen
+            if rows := _rows(beside, ask, self._connection):
+                return f"; blocked by {'; '.join(_describe(row) for row in rows)}"
+        if rows := _rows(beside, _TRANSACTIONS, self._connection):
+            return f"; perhaps blocked by {'; '.join(_describe(row) for row in rows)}"
+        return None
 
 
 def _rows(channel: Channel, ask: str, connection: int) -> tuple[Row, ...]:

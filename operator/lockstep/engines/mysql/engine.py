@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from sqlalchemy import Connection
@@ -28,16 +28,15 @@ from lockstep.engines.mysql.apply import Applier
 from lockstep.engines.mysql.blockers import Blockers
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.connect import Connector
-from lockstep.engines.mysql.errors import PASSING, own_error
 from lockstep.engines.mysql.lease import Lease, until_of
-from lockstep.engines.mysql.lock import Locks, pause
+from lockstep.engines.mysql.lock import Locks
 from lockstep.engines.mysql.running import Made, Work
 from lockstep.engines.mysql.server import Server, check_pooler, check_server, read_server
 from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.settle import settle
 from lockstep.engines.mysql.statements import SqlScript, read_script
-from lockstep.engines.mysql.store import Around, MysqlStore, translated
-from lockstep.engines.patience import TRIES
+from lockstep.engines.mysql.store import Around, MysqlStore, own_errors
+from lockstep.engines.patience import Patience, pause_for_lock
 from lockstep.engines.portable.objects import Catalog
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.session import PortableSession
@@ -73,13 +72,14 @@ class MysqlSession(PortableSession[MysqlStore]):
         self._server = server
         self._connector = connector
         self._control = control
+        self._patience = Patience(control, log)
         self._state = SessionState(channel, server, log)
         self._locks = Locks(channel, server.database, order.line, cluster=server.galera)
         self._lease = Lease(server.database, channel.id, connector.beside, channel.cut) if server.galera else None
         self._applier: Applier | None = None
 
     def _own(self) -> AbstractContextManager[None]:
-        return _own_errors()
+        return own_errors()
 
     def _held(self, line: str) -> bool:
         """Tell whether another session holds a line's lock."""
@@ -126,21 +126,16 @@ class MysqlSession(PortableSession[MysqlStore]):
                         self._locks.release_ledger()
             if time.monotonic() >= until:
                 raise self._is_held()
-            pause(self._control)
-            if (reason := self._control.stop) is not None:
-                raise RunError(reason, "the run was asked to stop while it waited for the lock")
+            pause_for_lock(self._control)
 
     def _patient(self, act: Callable[[], Made]) -> Made:
         """Do what is one transaction of the ledger's, again for a while if it meets another line's."""
-        for _ in range(TRIES - 1):
-            try:
-                with translated():
-                    return act()
-            except SqlError as error:
-                if error.number not in PASSING or self._control.stop is not None:
-                    raise
-                pause(self._control)
-        return act()
+
+        def attempt() -> Made:
+            with own_errors(again=self._control.stop is None):
+                return act()
+
+        return self._patience.persist(attempt, None, lambda _: None)
 
     def _is_leased(self, line: str) -> bool:
         """Tell whether a run on another node of a cluster holds a line."""
@@ -226,17 +221,6 @@ class MysqlSession(PortableSession[MysqlStore]):
             self._channel.close()
 
 
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    """Turn errors of Lockstep's own statements into what they mean."""
-    try:
-        with translated():
-            yield
-    except SqlError as error:
-        # `from None`: what lies behind it may hold the statement with its values.
-        raise own_error(error.number, error.words) from None
-
-
 class MysqlEngine:
     """MySQL 8.0 and newer, MariaDB 10.11 and newer."""
 
@@ -252,7 +236,7 @@ class MysqlEngine:
     def connect(self, task: Task, control: Control, log: Log) -> Session:
         """Connect and check the server."""
         connector = Connector(task, control)
-        with _own_errors():
+        with own_errors():
             connection, channel = connector.open()
             try:
                 server = read_server(channel)

@@ -5,19 +5,16 @@ mode, so the lock of the ledger as a whole is held only while a line's lock is t
 """
 
 import hashlib
-import random
 from contextlib import suppress
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, RunError
-from lockstep.engines.control import Control
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.lease import session_of
 from lockstep.engines.portable.ledger import LastRun
 from lockstep.planning.wire import Owner
 
-POLL_SECONDS: Final = 0.1
 _SESSION: Final = "SELECT USER, HOST, COMMAND, TIME FROM information_schema.PROCESSLIST WHERE ID = %s"
 
 
@@ -161,8 +158,3 @@ class Locks:
 def _pod(last: LastRun | None, connection: int) -> str | None:
     """Return the pod of a connection, if the run that entered the line last is its."""
     return last.pod if last is not None and session_of(last.session) == str(connection) else None
-
-
-def pause(control: Control) -> None:
-    """Wait a little, each run a different while."""
-    control.pause(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret

@@ -1,6 +1,5 @@
 """One step under way: its statements run one after the other, tried again when they meet a lock, errors explained."""
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,14 +13,14 @@ from lockstep.engines.mysql import failures
 from lockstep.engines.mysql.account import Account
 from lockstep.engines.mysql.blockers import Blockers
 from lockstep.engines.mysql.channel import Channel, SqlError, StatementTimeoutError, StoppedError
-from lockstep.engines.mysql.errors import PASSING, own_error
+from lockstep.engines.mysql.errors import PASSING
 from lockstep.engines.mysql.failures import Failure, Place
 from lockstep.engines.mysql.prepared import Prepared
 from lockstep.engines.mysql.server import Server
 from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.statements import Kind, SqlScript
-from lockstep.engines.mysql.store import translated
-from lockstep.engines.patience import FIRST_PAUSE, TRIES, PassingError, Patience
+from lockstep.engines.mysql.store import own_errors, translated
+from lockstep.engines.patience import PassingError, Patience
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.store import Store
 from lockstep.engines.rows import step_key
@@ -57,6 +56,8 @@ class Running:
         self.script = script
         self.waiting = waiting
         self._patience = Patience(work.control, work.log, work.blockers)
+        # A note may be written in the middle of a try, of which it must not forget what was seen.
+        self._notes = Patience(work.control, work.log)
         self.left = False
         """Whether some of its statements have taken effect for good."""
         self.prepared = Prepared(work.channel)
@@ -161,23 +162,18 @@ class Running:
         return recorded
 
     def note(self, write: Callable[[], None]) -> None:
-        """Write to the journal, in a transaction of its own that has passed the fence.
+        """Write to the journal, in a transaction of its own that has passed the fence; a stop does not keep it from it.
 
         Raises:
             RunError: if it cannot be written, or this run no longer holds the line.
         """
-        for attempt in range(1, TRIES + 1):
-            try:
-                with translated(), self.work.store.transaction():
-                    self.work.recorder.fence(self.action.label)
-                    write()
-            except SqlError as error:
-                # Another line's note may have come across.
-                if error.number not in PASSING or attempt == TRIES:
-                    raise own_error(error.number, error.words) from error
-                self.work.control.pause(FIRST_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-            else:
-                return
+
+        def attempt() -> None:
+            with own_errors(again=True), self.work.store.transaction():
+                self.work.recorder.fence(self.action.label)
+                write()
+
+        self._notes.persist(attempt, self.action.migration.version, self.waiting)
 
 
 def may_end(kind: Kind) -> bool:

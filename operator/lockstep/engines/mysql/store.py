@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.mysql.channel import Channel, SqlError
-from lockstep.engines.mysql.errors import is_lost, number_of
+from lockstep.engines.mysql.errors import PASSING, is_lost, number_of, own_error
+from lockstep.engines.patience import PassingError
 from lockstep.engines.portable.store import Store
 from lockstep.planning.wire import Order
 
@@ -114,3 +115,26 @@ def translated() -> Iterator[None]:
         # `from None`: its text has the statement with its parameters.
         text = str(original.args[1]) if len(original.args) > 1 else ""
         raise SqlError(number, text, getattr(original, "sqlstate", None)) from None
+
+
+@contextmanager
+def own_errors(*, again: bool = False) -> Iterator[None]:
+    """Turn errors of Lockstep's own statements into what they mean.
+
+    Args:
+        again: whether what meets another line's lock, and has rolled back, is to be tried again.
+
+    Raises:
+        PassingError: if it is.
+        RunError: if the server refused a statement.
+        ConnectionLostError: if the connection is gone.
+    """
+    try:
+        with translated():
+            yield
+    except SqlError as error:
+        meaning = own_error(error.number, error.words)
+        if again and error.number in PASSING:
+            raise PassingError(error.number, error.words, lambda _tries, _blockers: meaning) from None
+        # `from None`: what lies behind it may hold the statement with its values.
+        raise meaning from None

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from lockstep.engines.base import ConnectionLostError, RunError
+from lockstep.engines.patience import Onlooker
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
 
@@ -34,36 +34,20 @@ def mask(query: str) -> str:
     return " ".join(_LITERALS.sub("?", query).split())[:120]
 
 
-class Blockers:
+class Blockers(Onlooker[Channel]):
     """What was last seen of the sessions that stand in the way."""
 
     def __init__(self, channel: Channel, beside: Callable[[], Channel]) -> None:
+        super().__init__(beside)
         self._pid = channel.pid
-        self._beside = beside
-        self._seen: list[str] = []
 
-    def forget(self) -> None:
-        """Begin a new wait."""
-        self._seen = []
-
-    def look(self) -> None:
-        """Ask now; that it cannot be asked is no error."""
+    def _ask(self, beside: Channel) -> str | None:
+        path = Command("SET search_path = pg_catalog, pg_temp")
         try:
-            channel = self._beside()
-        except RunError:
-            return
-        try:
-            path = Command("SET search_path = pg_catalog, pg_temp")
-            rows = channel.run([path, Command(_ASK, (self._pid,))])[1].rows
-        except (SqlError, StoppedError, ConnectionLostError):
-            return
-        finally:
-            channel.close()
-        self._seen = [_describe(*row) for row in rows]
-
-    def words(self) -> str:
-        """Return who was seen, to append to a message."""
-        return f"; blocked by {'; '.join(self._seen)}" if self._seen else ""
+            rows = beside.run([path, Command(_ASK, (self._pid,))])[1].rows
+        except (SqlError, StoppedError):
+            return None
+        return f"; blocked by {'; '.join(_describe(*row) for row in rows)}" if rows else ""
 
 
 def _describe(pid: str | None, application: str | None, state: str | None, age: str | None, query: str | None) -> str:

@@ -22,6 +22,7 @@ from lockstep.engines.base import (
 )
 from lockstep.engines.control import Control
 from lockstep.engines.drift_watch import DriftWatch
+from lockstep.engines.patience import pause_for_lock
 from lockstep.engines.postgresql import dsn
 from lockstep.engines.postgresql.apply import Applier
 from lockstep.engines.postgresql.blockers import Blockers
@@ -30,7 +31,7 @@ from lockstep.engines.postgresql.connect import Connector, check_pooler, check_s
 from lockstep.engines.postgresql.drift_store import PostgresDriftStore
 from lockstep.engines.postgresql.errors import own_error
 from lockstep.engines.postgresql.ledger import Ledger
-from lockstep.engines.postgresql.lock import Locks, pause
+from lockstep.engines.postgresql.lock import Locks
 from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
 from lockstep.engines.postgresql.statements import SqlScript, read_script
 from lockstep.engines.urls import secrets_of
@@ -84,9 +85,7 @@ class PostgresSession:
                 continue
             if time.monotonic() >= until:
                 raise self._locks.held()
-            pause(self._control)
-            if (reason := self._control.stop) is not None:
-                raise RunError(reason, "the run was asked to stop while it waited for the lock")
+            pause_for_lock(self._control)
 
     def _make_ledger(self) -> None:
         try:

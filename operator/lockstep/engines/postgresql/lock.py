@@ -5,18 +5,14 @@ for it. Both locks end with the session, whatever becomes of the pod.
 """
 
 import hashlib
-import random
 from dataclasses import dataclass
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
-from lockstep.engines.control import Control
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.messages import SqlError
 from lockstep.planning.wire import Owner
-
-POLL_SECONDS: Final = 0.1
 
 _HOLDER: Final = """
 SELECT l.pid, a.application_name,
@@ -153,8 +149,3 @@ class Locks:
         except SqlError:
             return None
         return None if not rows else (pod_of(rows[0][1], rows[0][0] or "?"), rows[0][0] or "?", rows[0][2])
-
-
-def pause(control: Control) -> None:
-    """Wait a little, each run a different while."""
-    control.pause(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret

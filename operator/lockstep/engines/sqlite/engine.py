@@ -22,6 +22,7 @@ from lockstep.engines.base import (
 )
 from lockstep.engines.control import Control
 from lockstep.engines.histories.dialects import SQLITE
+from lockstep.engines.patience import pause_for_lock
 from lockstep.engines.portable.objects import Catalog
 from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.session import PortableSession
@@ -32,7 +33,6 @@ from lockstep.engines.sqlite.errors import own_error
 from lockstep.engines.sqlite.lock import FileLock
 from lockstep.engines.sqlite.statements import SqliteScript, read_script
 
-POLL_SECONDS = 0.1
 MAJOR = 3
 
 
@@ -62,9 +62,7 @@ class SqliteSession(PortableSession[SqliteStore]):
             while not self._lock.try_line(line):
                 if time.monotonic() >= until:
                     raise self._is_held()
-                self._control.pause(POLL_SECONDS)
-                if (reason := self._control.stop) is not None:
-                    raise RunError(reason, "the run was asked to stop while it waited for the lock")
+                pause_for_lock(self._control)
             if not self._ledger.is_ready():
                 self._ledger.make()
 
