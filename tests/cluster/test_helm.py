@@ -1,21 +1,18 @@
 """An app's chart that bundles its migrations: `helm upgrade --wait` returns when the schema is there."""
 
-import re
 import subprocess
 from pathlib import Path
 
+from support import pages
 from support.kube import KUBECONFIG, ROOT, Kube, condition, is_ready
 from support.targets import Target
 
-PAGE = ROOT / "docs" / "digest.md"
-
 
 def write_chart(folder: Path, **texts: str) -> None:
-    template = next(block for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.S) if "{{" in block)
     files = {
         "Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n",
         "values.yaml": "databaseSecret: db\n",
-        "templates/migrations.yaml": template,
+        "templates/migrations.yaml": pages.chart_template(),
         **{f"migrations/{name}.sql": text for name, text in texts.items()},
     }
     for name, text in files.items():
