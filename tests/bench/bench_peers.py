@@ -21,6 +21,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.far import far_away
 from bench.getting import install
 from bench.peers import HERE, TOOLS, USER, Change, Command, Place, Tool, changes
 from servers.postgres import Database, Postgres
@@ -85,6 +86,16 @@ def server() -> Iterator[Postgres]:
 
 
 @contextmanager
+def reached(postgres: Postgres, round_trip: float) -> Iterator[int]:
+    """The port by which the tools reach the server, so many milliseconds away."""
+    if not round_trip:
+        yield postgres.port
+        return
+    with far_away(postgres.port, round_trip / 1000) as port:
+        yield port
+
+
+@contextmanager
 def empty(postgres: Postgres) -> Iterator[Database]:
     """A database of the tools' role, for one run."""
     database = postgres.database()
@@ -96,6 +107,17 @@ def empty(postgres: Postgres) -> Iterator[Database]:
 
 
 @dataclass(frozen=True)
+class Bench:
+    """Where and how long the tools may work."""
+
+    postgres: Postgres
+    port: int
+    """By which the tools reach the server: another one than its own where it is far away."""
+    limit: float
+    """Seconds that one run may take."""
+
+
+@dataclass(frozen=True)
 class Pair:
     """One round of one tool."""
 
@@ -104,16 +126,16 @@ class Pair:
     """With everything applied; None where the tool has no such thing."""
 
 
-def measure(tool: Tool, folder: Path, postgres: Postgres, count: int, limit: float) -> Pair:
+def measure(tool: Tool, folder: Path, bench: Bench, count: int) -> Pair:
     """Run one tool up and once more on an empty database, and see that it did what it should.
 
     Raises Failed.
     """
-    with empty(postgres) as database, tempfile.TemporaryDirectory() as work:
-        command = tool.command(folder, Place(postgres.port, database.name))
+    with empty(bench.postgres) as database, tempfile.TemporaryDirectory() as work:
+        command = tool.command(folder, Place(bench.port, database.name))
 
         def one() -> Took:
-            took = run(command, Path(work), limit)
+            took = run(command, Path(work), bench.limit)
             ((found,),) = database.query("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^t[0-9]+$'")
             if found != count:
                 raise Failed(f"{found} tables are there, not {count}")
@@ -145,7 +167,7 @@ class Seen:
     """Why a tool has no figures."""
 
 
-def compare(tools: Sequence[Tool], postgres: Postgres, count: int, rounds: int, limit: float) -> Seen:
+def compare(tools: Sequence[Tool], bench: Bench, count: int, rounds: int) -> Seen:
     """Run all tools in turn; one that fails is left out from there on."""
     pairs: dict[str, list[Pair]] = {tool.name: [] for tool in tools}
     failed: dict[str, str] = {}
@@ -159,7 +181,7 @@ def compare(tools: Sequence[Tool], postgres: Postgres, count: int, rounds: int, 
                 if tool.name in failed:
                     continue
                 try:
-                    pairs[tool.name].append(measure(tool, places[tool.name], postgres, count, limit))
+                    pairs[tool.name].append(measure(tool, places[tool.name], bench, count))
                 except Failed as error:
                     failed[tool.name] = str(error)
     return Seen(count, rounds, (before, os.getloadavg()[0]), pairs, failed)
@@ -244,23 +266,27 @@ def main() -> None:
     names = [each.name.lower() for each in TOOLS[1:]]
     parser.add_argument("--tools", type=str.lower, nargs="+", default=[], choices=names)
     parser.add_argument("--limit", type=float, default=600, help="seconds that one run may take")
+    parser.add_argument("--round-trip", type=float, default=0, help="milliseconds to the server and back")
     parser.add_argument("--install", action="store_true", help="get the tools that are not here")
     parser.add_argument("--json", type=Path)
     wanted = parser.parse_args()
     if wanted.install:
         install()
     tools, absent = chosen(wanted.tools)
-    found: dict[str, object] = {"server": VERSION}
-    with server() as postgres:
+    found: dict[str, object] = {"server": VERSION, "round trip": wanted.round_trip}
+    with server() as postgres, reached(postgres, wanted.round_trip) as port:
+        bench = Bench(postgres, port, wanted.limit)
+        if wanted.round_trip:
+            print(f"The server is {wanted.round_trip} ms away, there and back.")
         # Once unmeasured: programs and libraries are read from the disk, and what cannot work is seen at once.
-        warm = compare(tools, postgres, 2, 1, wanted.limit)
+        warm = compare(tools, bench, 2, 1)
         for name, why in warm.failed.items():
             print(f"{name}: {why}", file=sys.stderr)
             absent[name] = "does not work here"
         tools = [each for each in tools if each.name not in absent]
         for count in wanted.counts:
             rounds = wanted.rounds if count < MANY else 1
-            found[str(count)] = report(compare(tools, postgres, count, rounds, wanted.limit), TOOLS[0].name, absent)
+            found[str(count)] = report(compare(tools, bench, count, rounds), TOOLS[0].name, absent)
             if wanted.json is not None:
                 wanted.json.write_text(json.dumps(found, indent=1))
 

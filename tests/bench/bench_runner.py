@@ -7,16 +7,14 @@ database, so that what else the machine does falls on both; the figure is the me
 import argparse
 import io
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +22,18 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.far import far_away
 from lockstep.engines import load
 from lockstep.engines.base import Files, Identity, Target, Task
 from lockstep.engines.control import Control
 from lockstep.planning.wire import OrderedMigration
 from lockstep.runner.flow import Run
 from lockstep.runner.report import Report
-from servers.faults import FaultyProxy
 from servers.postgres import Database, Postgres, binaries
 from servers.runner import Pod, migration, numbered, order
 
-DELAY = 0.0005
-"""Seconds that the proxy holds each direction back: 1 ms for a round trip."""
+ROUND_TRIP = 0.001
+"""Seconds of a way to a server that is far away, and back."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +82,6 @@ def whole(params: dict[str, str], migrations: Sequence[OrderedMigration]) -> Too
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ended.result.applied == len(migrations), ended.text
     return Took(took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-
-
-def _proxy(port: int, pipe: multiprocessing.connection.Connection) -> None:
-    with FaultyProxy(port, delay=DELAY) as proxy:
-        pipe.send(proxy.port)
-        pipe.recv()
-
-
-@contextmanager
-def far_away(port: int) -> Iterator[int]:
-    """The server with latency, through a process of its own: its work is not the client's."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_proxy, args=(port, theirs), daemon=True)
-    process.start()
-    yield ours.recv()
-    ours.send(None)
-    process.join(10)
 
 
 Runner = Callable[[dict[str, str], Sequence[OrderedMigration]], Took]
@@ -192,7 +173,7 @@ def main() -> None:
         for count in wanted.counts:
             name = f"{count} migrations, loopback"
             found[name] = report(name, compare(server, server.port, numbered(count), wanted.rounds, ways))
-        with far_away(server.port) as port:
+        with far_away(server.port, ROUND_TRIP) as port:
             for count in wanted.counts:
                 name = f"{count} migrations, 1 ms"
                 found[name] = report(name, compare(server, port, numbered(count), wanted.rounds, ways))

@@ -1,12 +1,14 @@
 """The parts of the comparison: each tool that is here does its work on two migrations, and what does not is seen."""
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from bench.bench_peers import Failed, Took, figures, measure, server
+from bench.bench_peers import Bench, Failed, Took, figures, measure, reached, server
 from bench.peers import TOOLS, Change, Command, Place, Tool, changes
 from servers.postgres import Postgres, binaries
 
@@ -25,7 +27,7 @@ def test_each_tool_applies_its_files_once(tool: Tool, postgres: Postgres, tmp_pa
         pytest.skip(f"{tool.name}: {why}")
     tool.lay_out(tmp_path, changes(2))
     # The second run would fail if it applied anything again: the tables are there.
-    pair = measure(tool, tmp_path, postgres, 2, limit=120)
+    pair = measure(tool, tmp_path, Bench(postgres, postgres.port, 120), 2)
     assert (pair.nothing is not None) == tool.knows_what_is_applied
     for took in filter(None, (pair.up, pair.nothing)):
         assert took.wall > 0
@@ -58,14 +60,26 @@ def test_a_tool_that_does_not_do_its_work_has_no_figures(
     code: str, limit: float, why: str, postgres: Postgres, tmp_path: Path
 ) -> None:
     with pytest.raises(Failed, match=why):
-        measure(Words(code), tmp_path, postgres, 2, limit)
+        measure(Words(code), tmp_path, Bench(postgres, postgres.port, limit), 2)
 
 
 def test_the_memory_is_that_of_the_tool_and_not_of_what_measures_it(postgres: Postgres, tmp_path: Path) -> None:
     ballast = b"x" * (100 << 20)
     (psql,) = (each for each in TOOLS if each.name == "psql")
     psql.lay_out(tmp_path, changes(2))
-    assert measure(psql, tmp_path, postgres, 2, limit=60).up.memory < len(ballast) >> 20
+    assert measure(psql, tmp_path, Bench(postgres, postgres.port, 60), 2).up.memory < len(ballast) >> 20
+
+
+def test_a_server_that_is_far_away_takes_its_time(postgres: Postgres) -> None:
+    with reached(postgres, 20) as port:
+        place = f"host=127.0.0.1 port={port} dbname=postgres user=bench password=bench sslmode=disable"
+        with psycopg.connect(place, autocommit=True) as connection:
+            began = time.monotonic()
+            connection.execute("SELECT 1")
+            # At least: the proxy waits, and does not guess.
+            assert time.monotonic() - began >= 0.020
+    with reached(postgres, 0) as port:
+        assert port == postgres.port
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
