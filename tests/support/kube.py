@@ -44,7 +44,7 @@ class Refused(Exception):
 
 def connect() -> client.ApiClient:
     """Return a connection to the cluster's API server."""
-    connection: client.ApiClient = config.new_client_from_config(str(KUBECONFIG))  # type: ignore[no-untyped-call]  # the library's
+    connection: client.ApiClient = config.new_client_from_config(str(KUBECONFIG))
     return connection
 
 
@@ -67,7 +67,7 @@ class Kube:
             auth_settings=["BearerToken"],
         )
         response = self._api.call_api(*request, _request_timeout=30)
-        text = (response.read() or b"").decode()  # type: ignore[no-untyped-call]  # the library's
+        text = (response.read() or b"").decode()
         answer: Any = json.loads(text) if text.startswith("{") else text
         if response.status >= 400:
             raise Refused(response.status, answer if isinstance(answer, dict) else {"message": answer})

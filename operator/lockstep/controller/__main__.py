@@ -14,7 +14,7 @@ def main() -> int:
         print(f"lockstep: {error}", file=sys.stderr)
         return 2
     # Late, so that a wrong setting is told at once.
-    from lockstep.controller import app, log  # noqa: PLC0415
+    from lockstep.controller import app, log  # noqa: PLC0415 - as said
 
     log.configure(settings.log_level)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from lockstep.controller.clock import Clock
 from lockstep.controller.facts import JobFact, MigrationFact, PodFact, SchemaVersionFact
@@ -48,11 +48,11 @@ class Cache:
 
     def store_for(self, kind: type[Fact]) -> dict[Name, Fact]:
         """Return the facts of one kind by name."""
-        stores: dict[type[Fact], dict[Name, Fact]] = {
-            MigrationFact: self.migrations,  # type: ignore[dict-item]
-            SchemaVersionFact: self.schema_versions,  # type: ignore[dict-item]
-            JobFact: self.jobs,  # type: ignore[dict-item]
-            PodFact: self.pods,  # type: ignore[dict-item]
+        stores: dict[type[Fact], dict[Name, Any]] = {
+            MigrationFact: self.migrations,
+            SchemaVersionFact: self.schema_versions,
+            JobFact: self.jobs,
+            PodFact: self.pods,
         }
         return stores[kind]
 

@@ -126,9 +126,9 @@ async def load_configuration() -> Any:
     # Not Configuration(): it would return copies of a process-wide default.
     configuration = Configuration()
     if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
-        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        load_incluster_config(client_configuration=configuration)
     else:
-        await load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        await load_kube_config(client_configuration=configuration)
     # Retries are ours: the library's would outlast the time limit of a request.
     configuration.retries = None
     return configuration
@@ -159,7 +159,7 @@ class Kube:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.api_client.close()  # type: ignore[no-untyped-call]
+        await self.api_client.close()
 
     async def _request(
         self,
@@ -180,7 +180,7 @@ class Kube:
         await self.api_client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self.api_client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         try:
-            response = await self.api_client.rest_client.request(  # type: ignore[no-untyped-call]
+            response = await self.api_client.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=aiohttp.ClientTimeout(total=limit)
             )
             data: bytes = await response.read()

@@ -126,4 +126,4 @@ class Patience:
                 if gave_up is not None and stopped.reason is Reason.DEADLINE_EXCEEDED:
                     raise gave_up from stopped
                 raise
-        raise AssertionError  # pragma: no cover - the last try has raised
+        raise AssertionError  # the last try has raised

@@ -6,9 +6,9 @@ A command is a list for django-admin. The settings of Django belong to a whole p
 import json
 import sys
 
-import django  # type: ignore[import-untyped]
-from django.conf import settings  # type: ignore[import-untyped]
-from django.core.management import call_command  # type: ignore[import-untyped]
+import django
+from django.conf import settings
+from django.core.management import call_command
 
 
 def main(database: str, folder: str, *commands: str) -> None:

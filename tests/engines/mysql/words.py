@@ -60,7 +60,7 @@ def holding(database: MariaDatabase, *statements: str) -> Iterator[int]:
         cursor.execute("START TRANSACTION")
         for sql in statements:
             cursor.execute(sql)
-        yield int(connection.thread_id())  # type: ignore[no-untyped-call]
+        yield int(connection.thread_id())
         connection.rollback()
 
 

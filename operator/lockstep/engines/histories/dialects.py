@@ -53,7 +53,7 @@ class Dialect:
         # Qualified, since a cast keeps the column's name and ORDER BY would sort by the text.
         wanted = [f"CAST(h.{self.quote(table.column(name))} AS {self.text})" for name in columns]
         wanted += [f"CASE WHEN h.{self.quote(table.column(name))} THEN 'yes' ELSE 'no' END" for name in flags]
-        sql = f"SELECT {', '.join(wanted)} FROM {self.quote(table.schema)}.{self.quote(table.name)} AS h"  # noqa: S608
+        sql = f"SELECT {', '.join(wanted)} FROM {self.quote(table.schema)}.{self.quote(table.name)} AS h"  # noqa: S608 - quoted
         by = ", ".join(f"h.{self.quote(table.column(name))}" for name in order)
         return f"{sql} ORDER BY {by}" if by else sql
 

@@ -17,7 +17,7 @@ SELECT DISTINCT {_THREADS} FROM performance_schema.data_lock_waits AS w
 JOIN performance_schema.threads AS me ON me.THREAD_ID = w.REQUESTING_THREAD_ID
 JOIN performance_schema.threads AS t ON t.THREAD_ID = w.BLOCKING_THREAD_ID
 WHERE me.PROCESSLIST_ID = %s LIMIT 3
-""",  # noqa: S608
+""",  # noqa: S608 - constants
     f"""
 SELECT DISTINCT {_THREADS} FROM performance_schema.metadata_locks AS p
 JOIN performance_schema.threads AS me ON me.THREAD_ID = p.OWNER_THREAD_ID AND p.LOCK_STATUS = 'PENDING'
@@ -25,7 +25,7 @@ JOIN performance_schema.metadata_locks AS g ON g.OBJECT_TYPE = p.OBJECT_TYPE AND
     AND g.OBJECT_NAME = p.OBJECT_NAME AND g.LOCK_STATUS = 'GRANTED' AND g.OWNER_THREAD_ID <> me.THREAD_ID
 JOIN performance_schema.threads AS t ON t.THREAD_ID = g.OWNER_THREAD_ID
 WHERE me.PROCESSLIST_ID = %s LIMIT 3
-""",  # noqa: S608
+""",  # noqa: S608 - constants
 )
 _MARIADB: Final = (
     """

@@ -29,14 +29,14 @@ _TABLES: Final = f"""
 SELECT 'table', TABLE_NAME, {_hashed("ENGINE", "TABLE_COLLATION", "ROW_FORMAT", "CREATE_OPTIONS", "TABLE_COMMENT")}
 FROM information_schema.TABLES
 WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE <> 'VIEW' AND {_OURS.format("TABLE_NAME")}
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 _SEQUENCES: Final = """
 SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SEQUENCE'
 """
 _VIEWS: Final = f"""
 SELECT 'view', TABLE_NAME, {_hashed("VIEW_DEFINITION", "CHECK_OPTION", "DEFINER", "SECURITY_TYPE")}
 FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 _FACTS: Final = _hashed(
     "c.COLUMN_TYPE",
     "c.COLUMN_DEFAULT",
@@ -50,7 +50,7 @@ _COLUMNS: Final = f"""
 SELECT c.TABLE_NAME, c.COLUMN_NAME, {_FACTS}
 FROM information_schema.COLUMNS AS c
 WHERE c.TABLE_SCHEMA = DATABASE() AND {_OURS.format("c.TABLE_NAME")}
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 # Rows in the order of the index's columns; prefixes, directions and expressions are part of what they are.
 _INDEXES: Final = """
 SELECT TABLE_NAME, INDEX_NAME, CONCAT_WS('\\n', NON_UNIQUE, COALESCE(COLUMN_NAME, '-'), COALESCE(SUB_PART, '-'),
@@ -99,7 +99,7 @@ SELECT LOWER(ROUTINE_TYPE), ROUTINE_NAME, {
     )
 }
 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 _PARAMETERS: Final = """
 SELECT LOWER(ROUTINE_TYPE), SPECIFIC_NAME, CONCAT_WS('\\n', COALESCE(PARAMETER_MODE, '-'),
        COALESCE(PARAMETER_NAME, '-'), COALESCE(DTD_IDENTIFIER, '-'), COALESCE(COLLATION_NAME, '-'))
@@ -112,7 +112,7 @@ SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME, {
 }
 FROM information_schema.TRIGGERS
 WHERE TRIGGER_SCHEMA = DATABASE() AND {_OURS.format("EVENT_OBJECT_TABLE")}
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 _EVENTS: Final = f"""
 SELECT 'event', EVENT_NAME, {
     _hashed(
@@ -131,7 +131,7 @@ SELECT 'event', EVENT_NAME, {
     )
 }
 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 
 
 def major_of(server: Server) -> int:

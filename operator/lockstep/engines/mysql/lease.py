@@ -107,7 +107,7 @@ class Lease:
             words = self.words(channel) if session is None else session
             mine = (claim.line, claim.epoch, claim.holder)
             where = "line = %s AND epoch = %s AND holder = %s"
-            channel.query(f"UPDATE {self._run} SET session = %s WHERE {where}", words, *mine)  # noqa: S608
-            return bool(channel.query(f"SELECT 1 FROM {self._run} WHERE {where}", *mine))  # noqa: S608
+            channel.query(f"UPDATE {self._run} SET session = %s WHERE {where}", words, *mine)  # noqa: S608 - a quoted name
+            return bool(channel.query(f"SELECT 1 FROM {self._run} WHERE {where}", *mine))  # noqa: S608 - a quoted name
         finally:
             channel.close()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from lockstep.api.reasons import Reason
@@ -10,7 +11,7 @@ from lockstep.engines.base import Recorded, RunError
 from lockstep.engines.lexing import Statement
 from lockstep.engines.mysql import failures
 from lockstep.engines.mysql.channel import SqlError, StatementTimeoutError, StoppedError
-from lockstep.engines.mysql.errors import PASSING, own_error
+from lockstep.engines.mysql.errors import NOT_BEGUN, PASSING, own_error
 from lockstep.engines.mysql.images import has_happened, images, to_note
 from lockstep.engines.mysql.running import Running
 from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, refused
@@ -19,6 +20,7 @@ from lockstep.engines.mysql.subjects import HEAD, NEVER, Effect, Settling, effec
 from lockstep.engines.portable.journal import FINISHED, Noted
 
 _WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH"})
+_RUN_OTHERS: Final = frozenset({"CALL", "EXECUTE", "BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"})
 _STRINGS: Final = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\"""", re.DOTALL)
 _NAMES: Final = re.compile(r"[\w$]*[^\W\d][\w$]*")
 _LASTING: Final = """
@@ -34,12 +36,22 @@ class Meaning:
 
     kind: Kind
     sql: str
-    drops: bool = False
+    words: tuple[str, ...] = ()
+
+    @property
+    def drops(self) -> bool:
+        """Whether it drops its objects."""
+        return self.words[:1] == ("DROP",)
 
     @property
     def effect(self) -> Effect:
         """What it changes, and how that can be told."""
         return effect_of(self.sql) if self.kind is Kind.COMMITS else NEVER
+
+    def never_began(self, error: Exception) -> bool:
+        """Tell whether an error says that nothing of it has run; of what runs statements it may be one of theirs."""
+        runs_others = self.kind is Kind.OPAQUE and not _RUN_OTHERS.isdisjoint(self.words)
+        return isinstance(error, SqlError) and error.number in NOT_BEGUN and not runs_others
 
 
 class OneByOne:
@@ -63,9 +75,9 @@ class OneByOne:
         running, script = self._running, self._script
         for part in script.parts:
             if script.kind(part) is Kind.SESSION:
-                running.retry(lambda part=part: self._session(part))  # type: ignore[misc]
+                running.retry(partial(self._session, part))
             elif part.number not in self._done:
-                running.retry(lambda part=part: self._one(part))  # type: ignore[misc]
+                running.retry(partial(self._one, part))
         running.settle_session()
         return running.retry(self._record)
 
@@ -107,7 +119,7 @@ class OneByOne:
             kind = Kind.OPAQUE
         if kind is Kind.PLAIN and words[:1] and words[0] in _WRITES and lasting_tables(self._running, (sql,)):
             kind = Kind.OPAQUE
-        return Meaning(kind, sql, words[:1] == ("DROP",))
+        return Meaning(kind, sql, words)
 
     def _session(self, part: Statement) -> None:
         """Run what concerns the session alone: in each run again, since the session is another."""
@@ -148,7 +160,10 @@ class OneByOne:
             running.statement(part)
         except (SqlError, StoppedError, StatementTimeoutError) as error:
             work.channel.roll_back()
-            self._failed(part, effect, before, drops=meaning.drops)
+            if meaning.never_began(error):
+                running.note(lambda: self._journal.drop(running.step, running.direction, part.number))
+            else:
+                self._failed(part, effect, before, drops=meaning.drops)
             raise running.explained(error, part) from error
         if part.number != self._script.parts[-1].number:
             # That of the last one is taken away with the record.

@@ -72,7 +72,7 @@ def read_objects(channel: Channel, options: CatalogOptions) -> dict[str, str]:
                 raise
         else:
             return collect(replies)
-    raise AssertionError  # pragma: no cover - the last try has raised
+    raise AssertionError  # the last try has raised
 
 
 def pinned() -> list[Command]:

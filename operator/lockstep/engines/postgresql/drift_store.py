@@ -157,7 +157,7 @@ def _again(channel: Channel, look: Callable[[], tuple[Expected, dict[str, str]]]
             channel.run([Command("ROLLBACK")], stoppable=False)
             if not isinstance(error, SqlError) or not shifted(error) or attempt == TRIES:
                 raise
-    raise AssertionError  # pragma: no cover - the last try has raised
+    raise AssertionError  # the last try has raised
 
 
 @contextmanager

@@ -20,18 +20,18 @@ _BLANKS: Final = re.compile(r"\s+")
 _OURS: Final = f"lower(substr(tbl_name, 1, {len(PREFIX)})) = '{PREFIX}'"
 _THEIRS: Final = f"NOT ({_OURS}) AND tbl_name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
 
-_OBJECTS: Final = f"SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE {_THEIRS}"  # noqa: S608
+_OBJECTS: Final = f"SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE {_THEIRS}"  # noqa: S608 - constants
 # Not of a virtual table: its module may be one that only the application loads.
 _COLUMNS: Final = f"""
 SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk, c.hidden
 FROM main.sqlite_master AS m JOIN pragma_table_xinfo(m.name, 'main') AS c
 WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL %'
   AND {_THEIRS.replace("tbl_name", "m.tbl_name").replace(" name ", " m.name ")}
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 _NAMES: Final = f"""
 SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view') AND {_THEIRS} ORDER BY name LIMIT 4
-"""  # noqa: S608
-_HOOKS: Final = f"SELECT name, tbl_name FROM main.sqlite_master WHERE type = 'trigger' AND {_OURS} LIMIT 4"  # noqa: S608
+"""  # noqa: S608 - constants
+_HOOKS: Final = f"SELECT name, tbl_name FROM main.sqlite_master WHERE type = 'trigger' AND {_OURS} LIMIT 4"  # noqa: S608 - constants
 
 
 def quote(name: str) -> str:
