@@ -75,6 +75,35 @@ def test_the_first_statement_that_fails_leaves_nothing(database: MariaDatabase, 
     assert tables(database) == set()
 
 
+NOT_SQL = {
+    "an index without its table": "DROP INDEX i",
+    "an unknown beginning": "CRATE TABLE u (x int)",
+    "a part that cannot be told": "ALTER TABLE t TRUNCATE PARTITION",
+    "an account": "CREATE USER WITH",
+    "a table without transactions": "INSERT INTO kept VALUES (1) GARBAGE",
+}
+
+
+@pytest.mark.parametrize("text", NOT_SQL.values(), ids=NOT_SQL.keys())
+def test_a_syntax_error_is_never_in_doubt(text: str, database: MariaDatabase, pod: Pod) -> None:
+    """The server has read it and run nothing, whatever it is about."""
+    before = "CREATE TABLE kept (x int) ENGINE = MyISAM; "
+    ended = pod.run(order(TABLE, migration("2", f"{before}{text}")), keys(database))
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_FAILED), ended.text
+    assert "error 1064" in ended.result.message
+    assert journal(database) == [("2", 1, "finished")]
+    done(pod.run(order(TABLE, migration("2", f"{before}INSERT INTO kept VALUES (2)")), keys(database)))
+    assert database.query("SELECT x FROM kept") == [(2,)]
+
+
+def test_a_syntax_error_of_what_a_procedure_runs_is_in_doubt(database: MariaDatabase, pod: Pod) -> None:
+    body = "BEGIN INSERT INTO t VALUES (1, 'a'); COMMIT; PREPARE s FROM 'GARBAGE'; END"
+    made = migration("2", f"CREATE PROCEDURE p() {body}")
+    ended = pod.run(order(TABLE, made, migration("3", "CALL p()")), keys(database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert journal(database) == [("3", 1, "unknown")]
+
+
 def test_a_drop_of_two_that_did_one_is_in_doubt(mariadb: object, maria_database: MariaDatabase, pod: Pod) -> None:
     """MariaDB drops what is there, and then says that the rest is not."""
     wanted = (TABLE, migration("2", "DROP TABLE t, missing"))
