@@ -375,3 +375,30 @@ def test_a_session_cannot_be_ended_from_afar(path: Path, pod: Pod) -> None:
             session.close()
     assert (ended.reason, ended.holder) == (Reason.REPAIR_REFUSED, "first")
     assert "delete that pod" in ended.message
+
+
+KEPT = """\
+CREATE TABLE t (x text) ; -- of t
+CREATE INDEX plain ON t (x);
+CREATE UNIQUE INDEX blanks ON t (x, length(x))
+  ;
+CREATE INDEX comments ON t (x || 'a') /* why; */ -- and; how
+;
+CREATE VIEW v AS SELECT x FROM t -- all; of it
+;
+CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT 1; END
+;
+CREATE INDEX last ON t (x) WHERE x > 'b'"""
+
+
+def test_the_text_of_objects_is_what_the_shell_leaves(path: Path, pod: Pod) -> None:
+    """Of an index SQLite keeps what stands before the semicolon too, so that another text were another catalog."""
+    assert pod.run(order(migration("1", KEPT)), url(path)).code == 0
+    theirs = path.with_name("theirs.db")
+    with closing(sqlite3.connect(theirs)) as connection:
+        # The library's own way through a text, as the shell's.
+        connection.executescript(KEPT)
+    ask = "SELECT name, sql FROM sqlite_master WHERE tbl_name IN ('t', 'v') ORDER BY name"
+    kept = query(path, ask)
+    assert kept == query(theirs, ask)
+    assert str(next(sql for name, sql in kept if name == "blanks")).endswith(")\n  ")

@@ -129,7 +129,7 @@ class Applier:
         self._raw.set_progress_handler(clock.look, LOOK_EVERY)
         try:
             with guard:
-                cursor = self._raw.execute(script.sql(part))
+                cursor = self._raw.execute(script.sent(part))
                 while cursor.fetchmany(ROWS):
                     if clock.look():
                         self._raw.interrupt()

@@ -27,6 +27,7 @@ PRAGMAS: Final = frozenset(
 ASKED: Final = frozenset({"auto_vacuum", "data_version", "encoding", "freelist_count", "page_count", "page_size"})
 """Those that may only be asked; modules of SQLite (full text search, R-trees) do so when their tables are made."""
 
+_END: Final = re.compile(r"(?:[ \t\n\r\f]|--[^\n]*+|/\*.*?\*/)*+;", re.DOTALL)
 _ON: Final = frozenset({"ON", "YES", "TRUE", "1"})
 _OFF: Final = frozenset({"OFF", "NO", "FALSE", "0"})
 _PRAGMA: Final = re.compile(r"PRAGMA\s+(?:[A-Za-z_]\w*\s*\.\s*)?([A-Za-z_]\w*)\s*([=(]|\Z)", re.IGNORECASE)
@@ -62,8 +63,16 @@ class SqliteScript:
         return len(self.parts)
 
     def sql(self, statement: Statement) -> str:
-        """Return one statement as it is run."""
+        """Return one statement."""
         return self.text[statement.start : statement.end]
+
+    def sent(self, statement: Statement) -> str:
+        """Return one statement as it is run: up to its semicolon, where it has one.
+
+        Of an index SQLite keeps the text up to there, blanks and comments included: it shall be as the shell leaves it.
+        """
+        end = _END.match(self.text, statement.end)
+        return self.text[statement.start : statement.end if end is None else end.end()]
 
     @property
     def foreign_keys(self) -> bool:
