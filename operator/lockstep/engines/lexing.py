@@ -3,6 +3,7 @@
 Each dialect has a lexer of its own with one function, `split(text)`. Offsets and columns count characters.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -155,3 +156,12 @@ def first_offset(text: str) -> int:
 def template(shown: str) -> str:
     """Return why a placeholder outside of quotes is refused."""
     return f"a template ({shown}) is no SQL: Lockstep sends the text as it is; render it first"
+
+
+def more_of_it(lines: Iterable[int]) -> str:
+    """Return where else a text has what is refused, so that all of it is taken out at once; nothing: nowhere."""
+    found = sorted(set(lines))
+    if not found:
+        return ""
+    few = ", ".join(str(line) for line in found[:5]) + (", ..." if len(found) > 5 else "")
+    return f", and those in line {few} too"

@@ -131,6 +131,13 @@ def test_what_is_let_through(text: str) -> None:
     assert script(text).statements == 1
 
 
+def test_all_of_a_texts_transaction_control_is_named_at_once() -> None:
+    with pytest.raises(
+        RunError, match=r"line 1, column 1: START TRANSACTION is .*; remove it, and those in line 3 too$"
+    ):
+        script("START TRANSACTION;\nINSERT INTO t VALUES (1);\nCOMMIT;")
+
+
 def test_always_refuses_what_commits() -> None:
     assert script("INSERT INTO t VALUES (1)", transaction="Always").transactional
     with pytest.raises(RunError, match="statement 2, line 2, column 1: CREATE TABLE commits by itself"):

@@ -50,6 +50,13 @@ def test_what_would_end_or_leave_the_transaction_is_refused(sql: str, word: str)
     assert "statement 2, line 2, column 3" in caught.value.message
 
 
+def test_all_of_a_texts_transaction_control_is_named_at_once() -> None:
+    with pytest.raises(RunError, match=r"line 1, column 1: BEGIN is .*; remove it, and those in line 3 too$"):
+        script("BEGIN TRANSACTION;\nCREATE TABLE t (x);\nCOMMIT;")
+    with pytest.raises(RunError, match=r"VACUUM is refused: [^,]*, and changes nothing of the schema; run it by hand$"):
+        script("VACUUM;\nCOMMIT;")
+
+
 @pytest.mark.parametrize(
     "sql",
     [

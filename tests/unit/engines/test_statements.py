@@ -52,6 +52,34 @@ def test_is_refused(sql: str) -> None:
     assert reason(sql)[0] is Reason.STATEMENT_REFUSED
 
 
+ISOLATION = {
+    "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE": True,
+    "SET LOCAL TRANSACTION READ WRITE, ISOLATION LEVEL REPEATABLE READ": True,
+    "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED": True,
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED": False,
+    "SET TRANSACTION READ WRITE": False,
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE": False,
+    "SET transaction_isolation = 'read committed'": False,
+}
+
+
+@pytest.mark.parametrize(("sql", "refused"), ISOLATION.items(), ids=ISOLATION)
+def test_another_level_of_isolation_is_refused(sql: str, refused: bool) -> None:
+    if not refused:
+        assert read(sql) == 1
+        return
+    found, message = reason(sql)
+    assert found is Reason.STATEMENT_REFUSED
+    assert "remove it" in message
+
+
+def test_all_of_a_texts_transaction_control_is_named_at_once() -> None:
+    with pytest.raises(RunError, match=r"line 1, column 1: BEGIN is .*; remove it, and those in line 3, 5 too$"):
+        read("BEGIN;\nCREATE TABLE t ();\nCOMMIT; begin;\nROLLBACK TO s;\nEND")
+    with pytest.raises(RunError, match=r"in line 2, 3, 4, 5, 6, \.\.\. too$"):
+        read("BEGIN;\n" * 9)
+
+
 ALONE = [
     ("CREATE INDEX CONCURRENTLY i ON t (x)", Kind.CREATE_INDEX, ("t",), ("i",)),
     ('CREATE UNIQUE INDEX concurrently IF NOT EXISTS "I" ON ONLY s."T" (x)', Kind.CREATE_INDEX, ("s", "T"), ("I",)),

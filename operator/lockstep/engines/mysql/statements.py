@@ -9,7 +9,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
-from lockstep.engines.lexing import LexError, Statement, place_at
+from lockstep.engines.lexing import LexError, Statement, more_of_it, place_at
 from lockstep.engines.mysql.lexer import split
 from lockstep.planning.result import ErrorDetail
 
@@ -228,6 +228,8 @@ def read_script(action: Action) -> SqlScript:
                 f"{what} commits by itself, and transaction is Always: use Auto, or take it into a migration of its own"
             )
         if why is not None:
+            control = parts[part.number :] if _control(part.words) else ()
+            why += more_of_it(other.line for other in control if _control(other.words))
             raise _refuse(action, why, *place_at(text, part.start), part.number)
     return SqlScript(text, parts, kinds)
 

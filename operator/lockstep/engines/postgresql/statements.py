@@ -1,12 +1,13 @@
 """What each statement of a migration is: run in a transaction, run alone, or refused. Pure."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
-from lockstep.engines.lexing import LexError, Statement, place_at
+from lockstep.engines.lexing import LexError, Statement, more_of_it, place_at
 from lockstep.engines.postgresql.copying import Data
 from lockstep.engines.postgresql.lexer import split
 from lockstep.engines.postgresql.subjects import Subject, subject
@@ -72,6 +73,14 @@ def _is_control(words: tuple[str, ...]) -> bool:
     return not (words[0] == "ROLLBACK" and "TO" in words[1:3])
 
 
+def _sets_isolation(words: tuple[str, ...]) -> bool:
+    """Tell whether it gives the transaction another level than it has: the server takes that before any query only."""
+    if words[:1] != ("SET",) or "TRANSACTION" not in words[1:3]:
+        return False
+    modes = " ".join(words)
+    return "ISOLATION LEVEL" in modes and "ISOLATION LEVEL READ COMMITTED" not in modes
+
+
 def _subject(statement: Statement, script: SqlScript) -> Subject | None:
     words = statement.words
     first, second = words[:1], words[1:2]
@@ -109,7 +118,7 @@ def read_script(action: Action) -> SqlScript:
         raise _refuse(migration, Reason.STATEMENT_REFUSED, error.message, (error.line, error.column), None) from error
     script = SqlScript(text, parts, journaled=migration.transaction == "Never")
     for part in parts:
-        _judge(migration, part)
+        _judge(migration, part, parts)
         if (found := _subject(part, script)) is None:
             continue
         if migration.transaction == "Always":
@@ -120,7 +129,7 @@ def read_script(action: Action) -> SqlScript:
     return script
 
 
-def _judge(migration: OrderedMigration, part: Statement) -> None:
+def _judge(migration: OrderedMigration, part: Statement, parts: Sequence[Statement]) -> None:
     words = part.words
     why = None
     if _is_control(words):
@@ -130,7 +139,13 @@ def _judge(migration: OrderedMigration, part: Statement) -> None:
             if words[0] == "DISCARD"
             else "transactions are Lockstep's own: each commits together with its record"
         )
-        why = f"{what} is refused: {because}; remove it"
+        more = more_of_it(other.line for other in parts[part.number :] if _is_control(other.words))
+        why = f"{what} is refused: {because}; remove it{more}"
+    elif _sets_isolation(words):
+        why = (
+            "SET TRANSACTION ISOLATION LEVEL is refused: Lockstep begins the transaction, in READ COMMITTED, and no "
+            "other run is in the line; remove it"
+        )
     elif words[:1] == ("COPY",) and part.data is None and part.keywords & {"STDIN", "STDOUT"}:
         why = (
             "COPY ... TO stdout is refused: nobody is there to take the rows; COPY ... TO a file on the server, or "

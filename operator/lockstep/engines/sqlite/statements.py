@@ -6,6 +6,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
+from lockstep.engines.lexing import more_of_it
 from lockstep.engines.sqlite.lexer import LexError, Statement, split
 from lockstep.planning.result import ErrorDetail
 from lockstep.planning.wire import OrderedMigration
@@ -110,11 +111,15 @@ def may_use(pragma: str, *, sets: bool) -> bool:
     return name in PRAGMAS or (not sets and name in ASKED)
 
 
+def _is_control(words: tuple[str, ...]) -> bool:
+    return words[:1] != () and words[0] in _CONTROL and not (words[0] == "ROLLBACK" and "TO" in words[1:3])
+
+
 def refusal(part: Statement, sql: str) -> str | None:
     """Return why a statement is refused; None: it may run, as far as the text shows; see guard.py."""
     words = part.words
     head = words[0] if words else ""
-    if head in _CONTROL and not (head == "ROLLBACK" and "TO" in words[1:3]):
+    if _is_control(words):
         return (
             f"{head} is refused: each migration runs in a transaction of Lockstep's own, together with its record; "
             "remove it"
@@ -152,6 +157,8 @@ def read_script(action: Action) -> SqliteScript:
     script = SqliteScript(text, parts)
     for part in parts:
         if (why := refusal(part, script.sql(part))) is not None:
+            control = parts[part.number :] if _is_control(part.words) else ()
+            why += more_of_it(other.line for other in control if _is_control(other.words))
             raise _refused(migration, why, (part.line, part.column), part.number)
     return script
 
