@@ -12,6 +12,7 @@ import pytest
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.catalog import CatalogOptions, read_objects, reading, server_major
 from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED
+from lockstep.engines.postgresql.catalog_more_sql import publications
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
 from lockstep.planning.drift import KINDS, Drift, compare, kind
@@ -298,6 +299,9 @@ def test_other_sql_is_another_format(database: Database) -> None:
         text = " ".join(command.sql for command in reading(channel, "lockstep", ALL)) + str(PINNED)
     digest = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
     assert (FORMAT, digest) == (1, "164a12ab012d0bbd"), "grow FORMAT, then write both here"
+    # The one part that is another text for another version.
+    oldest = hashlib.sha256(" ".join(publications(140000).split()).encode()).hexdigest()[:16]
+    assert (FORMAT, oldest) == (1, "d09d3756e5406b4e"), "grow FORMAT, then write both here"
 
 
 def test_the_major_version(bench: Bench) -> None:
