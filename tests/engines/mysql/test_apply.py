@@ -96,6 +96,18 @@ def test_a_syntax_error_is_never_in_doubt(text: str, database: MariaDatabase, po
     assert database.query("SELECT x FROM kept") == [(2,)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["DROP DATABASE of_others", "DROP TABLE of_others.t", "CREATE USER nobody", "ALTER TABLE of_others.t ADD y int"],
+)
+def test_what_the_user_may_not_do_is_never_in_doubt(text: str, database: MariaDatabase, pod: Pod) -> None:
+    """What it is about cannot be looked at either."""
+    ended = pod.run(order(TABLE, migration("2", text)), keys(database))
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_FAILED), ended.text
+    assert "denied" in ended.result.message
+    assert journal(database) == []
+
+
 def test_a_syntax_error_of_what_a_procedure_runs_is_in_doubt(database: MariaDatabase, pod: Pod) -> None:
     body = "BEGIN INSERT INTO t VALUES (1, 'a'); COMMIT; PREPARE s FROM 'GARBAGE'; END"
     made = migration("2", f"CREATE PROCEDURE p() {body}")

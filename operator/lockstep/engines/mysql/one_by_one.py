@@ -11,7 +11,7 @@ from lockstep.engines.base import Recorded, RunError
 from lockstep.engines.lexing import Statement
 from lockstep.engines.mysql import failures
 from lockstep.engines.mysql.channel import SqlError, StatementTimeoutError, StoppedError
-from lockstep.engines.mysql.errors import NOT_BEGUN, PASSING, own_error
+from lockstep.engines.mysql.errors import DENIED, NOT_BEGUN, PASSING, own_error
 from lockstep.engines.mysql.images import has_happened, images, to_note
 from lockstep.engines.mysql.running import Running
 from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, refused
@@ -50,8 +50,13 @@ class Meaning:
 
     def never_began(self, error: Exception) -> bool:
         """Tell whether an error says that nothing of it has run; of what runs statements it may be one of theirs."""
+        if not isinstance(error, SqlError):
+            return False
+        if error.number in DENIED:
+            # What a query in it may not read shows late.
+            return self.kind is Kind.COMMITS and "SELECT" not in self.words
         runs_others = self.kind is Kind.OPAQUE and not _RUN_OTHERS.isdisjoint(self.words)
-        return isinstance(error, SqlError) and error.number in NOT_BEGUN and not runs_others
+        return error.number in NOT_BEGUN and not runs_others
 
 
 class OneByOne:
