@@ -166,8 +166,10 @@ def test_the_fence_refuses_a_run_that_was_overtaken(any_database: Database, pod:
     steps = [ONE, migration("2", "SELECT pg_sleep(1)"), LARGE]
     pod.start(order(*steps), keys_of(any_database))
     wait_until(sleeps(any_database))
-    # Another run's claim waits for this transaction, and comes before the next.
+    # Another run's claim waits for this transaction, and comes before the next: who stands still cannot send that one.
+    pod.signal(signal.SIGSTOP)
     any_database.query("UPDATE lockstep.run SET epoch = epoch + 1, holder = gen_random_uuid()")
+    pod.signal(signal.SIGCONT)
     ended = pod.end()
     assert (ended.code, ended.result.reason) == (10, Reason.FENCED)
     assert applied(any_database) == ["1", "2"]
