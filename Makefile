@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export CLUSTER
 
-.PHONY: help venv lock crds check test test-all unit chaos demo cluster cluster-down image install bench bench-peers clean
+.PHONY: help venv lock crds check test test-all unit chaos fuzz demo cluster cluster-down image install bench bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,11 @@ test-all: ## make test, with the suites of each engine on every version of its s
 CHAOS ?= 2000
 chaos: venv ## thousands of kills at random on each engine, each followed by a look at what is left (CHAOS=2000)
 	CHAOS=$(CHAOS) $(BIN)/pytest -n 2 -rP --every-version tests/engines/kills
+
+# Every failure is kept in .hypothesis, and tried first the next time.
+FUZZ ?= 20
+fuzz: venv ## the property tests with new examples, FUZZ times as many as make test tries (FUZZ=20)
+	FUZZ=$(FUZZ) $(BIN)/pytest -n 2 --timeout 0 $$(grep -rlE '^( *)@given' tests)
 
 bench: cluster image install ## ratios against a bare loop and a bare Job, in one run
 	@$(BIN)/python tests/bench/bench_runner.py

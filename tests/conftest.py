@@ -5,6 +5,10 @@ from typing import Final
 
 import pytest
 
+from support.examples import load
+
+load()
+
 HEAVY = frozenset(
     {
         "test_adopting",

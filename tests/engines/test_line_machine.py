@@ -36,6 +36,7 @@ from lockstep.runner.report import Report
 from servers.postgres import Database
 from servers.process import wait_until
 from servers.runner import order
+from support.examples import examples
 from support.line_model import Choices, Entry, Ledger, candidate, down_of, text_of, up_of, version, view
 from support.line_model import Database as Model
 
@@ -561,10 +562,7 @@ def test_any_life_of_a_line(database: Database, fault: Fault) -> None:
     seen: Counter[str] = Counter()
 
     @settings(
-        max_examples=LIVES,
-        derandomize=True,
-        deadline=None,
-        database=None,
+        examples(LIVES),
         suppress_health_check=list(HealthCheck),
         # To make a failing life shorter takes long here; its bytes are printed as they are.
         phases=[Phase.generate],

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lockstep.engines.mysql.lexer import split
 from servers.mariadb import MariaDatabase, Mariadb, program
+from support.examples import examples
 from support.pieces_mysql import GAP, PROGRAM, SIMPLE
 from support.splitting import cut, joined
 
@@ -129,7 +130,7 @@ def texts(draw: st.DrawFn) -> tuple[list[str], str, str]:
 
 
 # Shrinking asks the servers for minutes; the failure that was found says enough.
-@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(examples(15), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(texts())
 def test_the_client_does_the_same(pair: tuple[MariaDatabase, MariaDatabase], made: tuple[list[str], str, str]) -> None:
     statements, ours, theirs = made

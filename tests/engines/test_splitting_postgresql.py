@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pglast
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.engines.postgresql.lexer import LexError, split
 from servers.postgres import Database, Postgres
 from servers.process import run
+from support.examples import examples
 from support.pieces_postgresql import GAP, STATEMENT
 from support.splitting import cut, joined, scripts
 
@@ -36,7 +37,7 @@ def parsed(text: str) -> list[str]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(scripts(joined(STATEMENT, GAP), GAP))
 def test_the_parser_cuts_valid_texts_as_we_do(made: tuple[str, list[str]]) -> None:
     text = made[0].removeprefix("\ufeff")
@@ -59,7 +60,7 @@ def scanned(text: str) -> list[tuple[int, int]]:
     return found + ([(begun, last)] if begun >= 0 else [])
 
 
-@settings(max_examples=1_000, deadline=None)
+@examples(1_000)
 @given(st.text(alphabet="aeE'\"$();/*-+ \n1", max_size=40))
 def test_the_scanner_finds_the_same_in_any_text(text: str) -> None:
     try:
@@ -70,7 +71,7 @@ def test_the_scanner_finds_the_same_in_any_text(text: str) -> None:
     assert [(part.start, part.end) for part in split(text)] == theirs
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(st.text(alphabet="aE'\"$;/* \n", max_size=30))
 def test_the_scanner_refuses_what_we_refuse(text: str) -> None:
     try:

@@ -5,10 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.engines.sqlite.lexer import LexError, split
+from support.examples import examples
 from support.pieces_sqlite import GAP, STATEMENT
 from support.splitting import cut, joined, scripts
 
@@ -55,13 +56,13 @@ def check_same(text: str, before: str = TABLES) -> None:
         assert contents(ours) == contents(theirs)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(scripts(joined(STATEMENT, GAP), GAP))
 def test_sqlite_does_the_same_with_the_whole_text(made: tuple[str, list[str]]) -> None:
     check_same(made[0].removeprefix("\ufeff"))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(joined(STATEMENT, GAP))
 def test_sqlite_takes_for_complete_what_we_cut(sql: str) -> None:
     assert sqlite3.complete_statement(f"{sql};")
@@ -70,7 +71,7 @@ def test_sqlite_takes_for_complete_what_we_cut(sql: str) -> None:
         assert not sqlite3.complete_statement(sql[: place + 1])
 
 
-@settings(max_examples=1_000, deadline=None)
+@examples(1_000)
 @given(
     st.text(alphabet="ae'\"[]`;/*- \n", max_size=30), st.sampled_from(["", "CREATE TRIGGER t ", "create temp trigger "])
 )

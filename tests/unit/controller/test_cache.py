@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.api.reasons import Reason
@@ -148,7 +148,6 @@ EVENTS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_doubled_and_reordered_events_end_the_same(events: list[tuple[str, int, bool, int]], random: Any) -> None:
     """Each event carries its resourceVersion: the newest counts, whatever order they come in."""

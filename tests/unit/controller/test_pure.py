@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.api import names
@@ -33,7 +33,6 @@ JSON = st.recursive(
 OBJECT = st.dictionaries(st.sampled_from("abcd"), JSON, max_size=4)
 
 
-@settings(deadline=None)
 @given(OBJECT, OBJECT)
 def test_a_merge_patch_makes_the_new_out_of_the_old(old: dict[str, Any], new: dict[str, Any]) -> None:
     patch = merge_patch(old, new)
@@ -41,7 +40,6 @@ def test_a_merge_patch_makes_the_new_out_of_the_old(old: dict[str, Any], new: di
     assert (patch == {}) is (old == new)
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(min_size=4, max_size=4)))
 def test_tags_survive_the_status(tags: list[bytes]) -> None:
     assert unpack_tags(pack_tags(tags)) == set(tags)
@@ -113,7 +111,6 @@ def test_times_of_conditions_move_with_their_status_only() -> None:
     assert kept == [foreign]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4), st.sampled_from("ab"), st.integers(1, 4)), max_size=8)
 )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.controller.queue import WorkQueue
@@ -135,7 +135,6 @@ async def test_the_slowest_work_shows() -> None:
     task.cancel()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 10)), max_size=30))
 def test_of_several_times_the_earliest_counts(asked: list[tuple[str, float]]) -> None:
     clock = FakeClock()

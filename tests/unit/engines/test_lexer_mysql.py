@@ -1,10 +1,11 @@
 """MySQL's splitter: what is cut, where, and that nothing is lost."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.engines.mysql.lexer import LexError, split
+from support.examples import examples
 from support.pieces_mysql import GAP, PROGRAM, SIMPLE
 from support.splitting import check_alone, check_apart, cut, joined, scripts, take_hostile
 
@@ -164,7 +165,7 @@ def test_what_is_put_together_comes_apart(made: tuple[str, list[str]]) -> None:
 TOKENS = ["BEGIN", "END", "IF", "CASE", "THEN", "LOOP", "DO", "CREATE PROCEDURE p()", "x", ";", ":", ",", "'", '"', "`"]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.one_of(
         st.text(alphabet="aN'\"`$();/*!M-#\\{%<é \r\n", max_size=60), st.lists(st.sampled_from(TOKENS)).map(" ".join)

@@ -22,6 +22,7 @@ from lockstep.planning.plan import Candidate, Dependent, Direction, Plan, Refusa
 from lockstep.planning.planner import Intent, make_plan
 from lockstep.planning.simulation import carry_out
 from lockstep.planning.version import BASE, Version
+from support.examples import examples
 from support.line_model import (
     Choices,
     Database,
@@ -394,10 +395,8 @@ class Life:
 def test_any_life_of_a_line() -> None:
     seen: Counter[str] = Counter()
 
-    # One draw for each life, and the same lives every time.
-    @settings(
-        max_examples=LIVES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
+    # One draw for each life.
+    @settings(examples(LIVES), suppress_health_check=list(HealthCheck))
     @given(st.binary(min_size=60, max_size=200))
     def life(data: bytes) -> None:
         seen["lives"] += 1

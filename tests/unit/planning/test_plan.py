@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.api.reasons import Reason
@@ -292,7 +292,6 @@ def test_what_other_lines_require_does_not_count_on_the_way_up() -> None:
 numbers = st.lists(st.integers(1, 30), unique=True, max_size=12)
 
 
-@settings(deadline=None)
 @given(numbers, numbers, st.booleans(), st.one_of(st.none(), st.integers(1, 30)))
 def test_every_plan_ends_where_it_should(done: list[int], some: list[int], allow: bool, target: int | None) -> None:
     history = applied(*(str(n) for n in done))
