@@ -33,6 +33,7 @@ WHOLE = {
     "conditional-mariadb": "/*M!100100 SELECT */ 1",
     "conditional-with-a-comment": "/*! SELECT /* ; */ 1 */",
     "conditional-in-an-expression": "CREATE FUNCTION f() RETURNS INT RETURN CASE WHEN 1 THEN 1 ELSE /*! '' */ END",
+    "sandbox": r"SELECT /*M!999999\- enable; the sandbox */ 1",
     "conditional-end": "CREATE FUNCTION f() RETURNS INT RETURN CASE WHEN 1 THEN 1 /*!50000 END */",
     "just-text": """SELECT '{{ a }}', "${b}", `<% c %>{% d %}`, '{"a":true}', :name, %s, ?, 5 % 2, {d '2020-01-01'}""",
     "columns": "CREATE TABLE t (`end` INT, begin INT, `if` INT, delimiter INT)",

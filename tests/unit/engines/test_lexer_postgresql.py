@@ -160,6 +160,12 @@ def test_is_refused_at_its_place(sql: str, line: int, column: int) -> None:
     assert str(caught.value) == f"line {line}, column {column}: {caught.value.message}"
 
 
+@pytest.mark.parametrize("word", ["restrict", "unrestrict"])
+def test_what_pg_dump_writes_for_psql_is_named_with_what_to_do(word: str) -> None:
+    with pytest.raises(LexError, match="delete that line and its partner"):
+        list(split(f"--\n-- PostgreSQL database dump\n--\n\n\\{word} Key\n"))
+
+
 @given(scripts(joined(STATEMENT, GAP), GAP))
 def test_what_is_put_together_comes_apart(made: tuple[str, list[str]]) -> None:
     check_apart(split, made)

@@ -3,7 +3,8 @@
 A statement ends at a semicolon or at the DELIMITER, outside of quotes, comments and the bodies of stored programs.
 Assumed is the sql_mode that Lockstep sets: a backslash escapes in strings (no NO_BACKSLASH_ESCAPES), double quotes are
 strings (no ANSI_QUOTES), bodies are SQL/PSM (no ORACLE). What stands in a conditional comment (`/*! */`, `/*M! */`) is
-code, whatever the version; a semicolon in one ends nothing.
+code, whatever the version; a semicolon in one ends nothing. The one that mariadb-dump begins with is a command to its
+client (a backslash behind a version that no server has), and a comment to everybody else.
 """
 
 import re
@@ -52,7 +53,7 @@ _TOKEN: Final = re.compile(
     | (?P<close>\))
     | (?P<name>`[^`]*+(?:``[^`]*+)*+`)
     | (?P<line>(?:\#|{_DASHES})[^\n]*+)
-    | (?P<conditional>/\*M?![0-9]*+)
+    | (?P<conditional>/\*M?!(?![0-9]*+\\-)[0-9]*+)
     | (?P<conditional_end>\*/)
     | (?P<block>/\*)
     | (?P<template>\{{[{{%]|<%)

@@ -166,7 +166,10 @@ def _locks(words: tuple[str, ...], keywords: frozenset[str], code: str) -> str |
     first, second = (*words, "", "")[:2]
     if first in {"LOCK", "UNLOCK"}:
         what = f"{first} {second}".strip()
-        return f"{what} is refused: it would shut out the ledger; a migration needs no such locks, remove it"
+        return (
+            f"{what} is refused: it would shut out the ledger; a migration needs no such locks, remove it "
+            "(mysqldump leaves them out with --skip-add-locks)"
+        )
     if first == "FLUSH" and re.search(r"\bwith\s+read\s+lock\b|\bfor\s+export\b", code, re.IGNORECASE):
         return "FLUSH TABLES with a lock is refused: it would shut out the ledger; remove it"
     if first == "BACKUP":

@@ -128,6 +128,13 @@ def _takes_data(words: list[str]) -> bool:
     return words[words.index("FROM") + 1 :][:1] in (["STDIN"], ["STDOUT"])
 
 
+def _psql(command: str) -> str:
+    """Return why a psql command is refused, and what to do with those that pg_dump writes."""
+    if command in {r"\restrict", r"\unrestrict"}:
+        return f"{command} is a psql command that pg_dump writes around its output: delete that line and its partner"
+    return f"a psql command ({command[:40]}) is no SQL: Lockstep sends statements, it is not psql"
+
+
 def _copy_data(text: str, at: int, reading: Reading) -> tuple[int, int, int]:
     """Return where the data of a COPY begins and ends, and where SQL goes on: as psql reads it, whatever the format.
 
@@ -214,9 +221,7 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scann
             if text[at : at + 1] in _TAG_MARKS or reading.previous in _BEFORE_OPERANDS:
                 raise reading.refuse(template("<%"), begin)
         elif kind == "backslash":
-            raise reading.refuse(
-                f"a psql command ({token[kind][:40]}) is no SQL: Lockstep sends statements, it is not psql", begin
-            )
+            raise reading.refuse(_psql(token[kind]), begin)
         reading.token(begin, at)
 
     if reading.begun:
