@@ -12,6 +12,7 @@ import pytest
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import DatabaseOrder, Order, Tls
 from servers.certificates import Authority
+from servers.mariadb import Mariadb
 from servers.pgbouncer import Pgbouncer
 from servers.postgres import APP, PASSWORD, Database, Postgres, binaries
 from servers.process import free_port, give, run
@@ -162,6 +163,12 @@ def test_a_host_that_does_not_answer(pod: Pod) -> None:
         port = deaf.getsockname()[1]
         ended = pod.run(order(ONE), {"url": f"postgres://a:{ENCODED}@127.0.0.1:{port}/db?connect_timeout=2"})
     fails(ended, Reason.UNREACHABLE, "no answer")
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer"])
+def test_a_server_of_another_kind(mode: str, mariadb: Mariadb, pod: Pod) -> None:
+    ended = pod.run(order(ONE), {"url": f"postgres://a:{ENCODED}@127.0.0.1:{mariadb.port}/db?sslmode={mode}"})
+    fails(ended, Reason.UNREACHABLE, "no PostgreSQL server", "spec.database.engine")
 
 
 @pytest.mark.parametrize("pooler", ["transaction"], indirect=True)

@@ -57,7 +57,10 @@ _CONNECT: Final = {
     2003: (Reason.UNREACHABLE, "the server does not answer"),
     2005: (Reason.UNREACHABLE, "the host name does not resolve"),
     2006: (Reason.UNREACHABLE, "the connection was closed while it was made"),
-    2013: (Reason.UNREACHABLE, "the connection was closed while it was made, or there was no answer in time"),
+    2013: (
+        Reason.UNREACHABLE,
+        "no MySQL server answers in time, or it closed the connection: are host, port and spec.database.engine right?",
+    ),
     2026: (Reason.TLS_FAILED, "the server does not offer TLS, and it is asked for"),
     2059: (Reason.AUTHENTICATION_FAILED, "the user's way to authenticate is not supported"),
     3118: (Reason.AUTHENTICATION_FAILED, "the user is locked"),

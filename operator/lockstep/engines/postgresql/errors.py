@@ -10,6 +10,7 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.engines.postgresql.messages import SqlError
 
+_NOT_ONE: Final = "what answers is no PostgreSQL server: are host, port and spec.database.engine right?"
 # The first that matches any of the hosts' messages wins: what needs a person's hand before what may pass.
 _PATTERNS: Final = (
     ("password authentication failed", Reason.AUTHENTICATION_FAILED, "the server refused the password or the user"),
@@ -71,6 +72,8 @@ _PATTERNS: Final = (
     ("no such file or directory", Reason.UNREACHABLE, "there is no such socket"),
     ("server closed the connection unexpectedly", Reason.UNREACHABLE, "the connection was closed while it was made"),
     ("server login", Reason.UNREACHABLE, "the pooler cannot log in to the server"),
+    ("invalid response to ssl negotiation", Reason.UNREACHABLE, _NOT_ONE),
+    ("expected authentication request", Reason.UNREACHABLE, _NOT_ONE),
 )
 
 
