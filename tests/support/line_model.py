@@ -148,16 +148,18 @@ class Ledger:
 
     def history(self, *, occupied: bool = False) -> History:
         """Return what the planner is told."""
-        ran, undone, before = [], [], dict[Version, int]()
+        ran, undone, since = [], [], dict[Version, int]()
         for number, entry in enumerate(self.entries, start=1):
             one = entry.candidate
             if one.version is None:
                 if entry.direction is Direction.REPEAT:
                     ran.append(Ran(one.name, number, one.up_checksum, one.down_checksum, one.kind))
             elif entry.direction is not Direction.CORRECT:
-                if entry.direction is Direction.DOWN:
-                    undone.append(Undone(one.version, before[one.version], number))
-                before[one.version] = number
+                # What is there comes back by nothing: a second entry takes it away, a down or a person's word.
+                if one.version in since:
+                    undone.append(Undone(one.version, since.pop(one.version), number))
+                else:
+                    since[one.version] = number
         return History(
             applied=tuple(self.applied.values()),
             repeated=tuple(self.repeated.values()),

@@ -13,7 +13,7 @@ from typing import Final
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.planning.checksum import checksum
-from lockstep.planning.plan import Direction, Undone
+from lockstep.planning.plan import Direction
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.version import InvalidVersionError, Version
 from lockstep.planning.wire import OrderedMigration
@@ -86,18 +86,6 @@ class Past:
     holder: str
     previous: str
     hash: str
-
-
-def undone(rows: Sequence[Past]) -> tuple[Undone, ...]:
-    """Return every version that was ever undone, and when it had been applied: what ran in between was built on it."""
-    found, before = [], dict[str, int]()
-    for row in rows:
-        if row.canonical is None or row.direction == Direction.CORRECT.value:
-            continue
-        if row.direction == Direction.DOWN.value and row.canonical in before:
-            found.append(Undone(version_of(row.canonical), before[row.canonical], row.sequence))
-        before[row.canonical] = row.sequence
-    return tuple(found)
 
 
 def has_begun(direction: str, canonical: str | None) -> bool:

@@ -5,13 +5,18 @@ from typing import Any, Final
 
 from lockstep.engines.entries import version_of
 from lockstep.planning.checksum import ABSENT
-from lockstep.planning.plan import Applied, Partial, Ran, Repeated
+from lockstep.planning.plan import Applied, Direction, Partial, Ran, Repeated, Undone
 from lockstep.planning.result import StepDone
+from lockstep.planning.version import Version
 
 Row = Sequence[Any]
 """Numbers may be texts, as PostgreSQL sends them."""
 REPEATABLE_MARK: Final = "~"
 """Before the name of a repeatable migration where others have their version."""
+
+
+UNMARKED: Final = "MarkNotApplied"
+"""How the description of an entry begins by which a person has said that a version is not there."""
 
 
 def step_key(name: str, canonical: str | None) -> str:
@@ -42,6 +47,28 @@ def repeated(rows: Sequence[Row]) -> tuple[Repeated, ...]:
 def ran(rows: Sequence[Row]) -> tuple[Ran, ...]:
     """Read the past runs of repeatable migrations."""
     return tuple(Ran(name, int(sequence), up, down or ABSENT, kind) for name, sequence, up, down, kind in rows)
+
+
+def undone(rows: Sequence[Row]) -> tuple[Undone, ...]:
+    """Read every version that was ever undone, by a down or by the word of a person, and when it had been applied.
+
+    Args:
+        rows: in the order of the history the entries that apply or undo a version (canonical version, number,
+            direction, description) of at least those versions that were ever undone. What persons did has its action as
+            the first word of the description.
+    """
+    found, since = [], dict[Version, int]()
+    for canonical, sequence, direction, description in rows:
+        version = version_of(canonical)
+        is_gone = direction == Direction.DOWN.value or (
+            direction == Direction.REPAIR.value and description.startswith(UNMARKED)
+        )
+        if not is_gone:
+            # A version that is marked once more was there all the time.
+            since.setdefault(version, int(sequence))
+        elif version in since:
+            found.append(Undone(version, since.pop(version), int(sequence)))
+    return tuple(found)
 
 
 def partial(rows: Sequence[Row], done: Sequence[Applied]) -> Partial | None:

@@ -34,6 +34,8 @@ def plan_repeatables(
         final: the versions that are applied at its end.
     """
     past = _Past(history, final)
+    # What only comes with the ups is not there yet.
+    between = _Past(history, {each.version for each in history.applied} - {each.version for each in gone})
     known = {each.name: each for each in history.repeated}
     before = []
     first = min((each.sequence for each in gone), default=None)
@@ -41,7 +43,7 @@ def plan_repeatables(
         # A view may use what goes away if it ran after it.
         if first is None or each.sequence < first or each.up_checksum == ABSENT:
             continue
-        step = _out_of_the_way(each, repeatables.get(each.name), past)
+        step = _out_of_the_way(each, repeatables.get(each.name), past, between)
         if step is not None:
             before.append(step)
             now = ABSENT if step.direction is Direction.DOWN else step.candidate.up_checksum
@@ -58,7 +60,7 @@ def plan_repeatables(
     return Around(tuple(before), (*after, *changed))
 
 
-def _out_of_the_way(each: Repeated, found: Candidate | None, past: "_Past") -> Step | None:
+def _out_of_the_way(each: Repeated, found: Candidate | None, past: "_Past", between: "_Past") -> Step | None:
     """Return what is done before the downs with a repeatable migration that may use what goes away.
 
     With a down it is dropped; without one, what the set has now, or what it was before, is run over it.
@@ -81,7 +83,7 @@ def _out_of_the_way(each: Repeated, found: Candidate | None, past: "_Past") -> S
     if same and each.undone is not None and not past.grew_since(each):
         # A way back has put the set's text there, and has not gone on.
         return None
-    earlier = past.standing(each.name)
+    earlier = between.standing(each.name)
     if earlier is None or earlier.up_checksum == each.up_checksum:
         return None
     return Step(Direction.REPEAT, earlier, taken)
@@ -102,7 +104,7 @@ def _put_back(now: Repeated, found: Candidate | None, past: "_Past") -> Step | N
 
 
 class _Past:
-    """The history of a line's repeatable migrations, seen from the versions at the end of a plan."""
+    """The history of a line's repeatable migrations, seen from the versions that are there at some time of a plan."""
 
     def __init__(self, history: History, final: Collection[Version]) -> None:
         self._ran: dict[str, list[Ran]] = {}

@@ -16,10 +16,10 @@ ALL = (USERS, EMAIL, ITEMS)
 FREE = Policy(rollback="Allow")
 
 
-def view(columns: str) -> OrderedMigration:
-    """A view on users, repeatable."""
+def view(columns: str, of: str = "users") -> OrderedMigration:
+    """A view on a table, repeatable."""
     return migration(
-        None, f"DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT {columns} FROM users", "DROP VIEW v", name="orders-v"
+        None, f"DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT {columns} FROM {of}", "DROP VIEW v", name="orders-v"
     )
 
 

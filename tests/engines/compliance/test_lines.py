@@ -7,7 +7,7 @@ import pytest
 from engines.compliance.samples import ALL, EMAIL, FREE, ITEMS, USERS, other, view
 from engines.compliance.target import Place
 from lockstep.api.reasons import Reason
-from lockstep.planning.wire import Policy
+from lockstep.planning.wire import Policy, RepairOrder
 from servers.runner import Pod, migration, order
 
 
@@ -106,6 +106,18 @@ def test_repeatables_run_when_their_text_changed_and_go_out_of_the_way(place: Pl
     back = pod.run(order(USERS, EMAIL, view("name, email"), target="1", policy=FREE), place.secret)
     assert (back.code, back.result.version) == (0, "0001"), back.text
     assert place.query("SELECT * FROM v") == [("one",)]
+
+
+def test_a_text_does_not_come_back_without_what_a_person_took_away(place: Place, pod: Pod) -> None:
+    """A view was on users, then on items; users went by hand. On the way back only the view on items is dropped."""
+    assert pod.run(order(USERS, view("name")), place.secret).code == 0
+    on_items = view("id", of="items")
+    assert pod.run(order(USERS, ITEMS, on_items), place.secret).result.version == "0003"
+    place.query("DROP TABLE users")
+    taken = RepairOrder("token", "MarkNotApplied", "1")
+    ended = pod.run(order(USERS, ITEMS, on_items, target="base", policy=FREE, repair=taken), place.secret)
+    assert (ended.code, ended.result.version) == (0, "base"), ended.text
+    assert not place.tables() & {"users", "items", "v"}
 
 
 def test_what_another_line_requires_is_not_undone(place: Place, pod: Pod) -> None:

@@ -24,7 +24,7 @@ from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.store import open_once
 from lockstep.engines.sqlite.catalog import OPTIONS, Around, objects, plain
 from lockstep.engines.sqlite.connect import SqliteStore
-from lockstep.planning.plan import Candidate, Direction, Step, Undone
+from lockstep.planning.plan import Candidate, Direction, Step
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.version import Version
 from lockstep.planning.wire import Order, OrderedMigration, RepairOrder
@@ -111,14 +111,6 @@ def test_every_change_of_a_history_breaks_its_chain() -> None:
     assert entries.broken_at("orders", [whole[0], *whole[2:]]) == 3
     # What is missing at the end only shows against the status.
     assert entries.broken_at("orders", whole[:-1]) is None
-
-
-def test_what_was_undone_and_what_was_built_in_between() -> None:
-    past = chain(
-        ("up", "1"), ("up", "2"), ("correct", "2"), ("down", "2.0"), ("up", "2"), ("repeat", None), ("down", "2")
-    )
-    two = Version.parse("2")
-    assert entries.undone(past) == (Undone(two, 2, 4), Undone(two, 5, 7))
 
 
 def test_a_text_that_was_changed_is_never_run() -> None:

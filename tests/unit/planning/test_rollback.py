@@ -326,6 +326,28 @@ def test_a_view_without_a_down_or_a_past_is_left_alone(line: Line) -> None:
         line.to("base", ONE, harmless, wanting)
 
 
+def taken_by_hand(line: Line, *, down: bool) -> Candidate:
+    """Version 1 with a view on it, then version 2 and the view on that; then version 1 went by hand."""
+    line.to("latest", ONE, view("v", "1"))
+    last = view("v", "2", down=down)
+    line.to("latest", ONE, TWO, last)
+    line.database.things.discard("1")
+    line.ledger.unmark(ONE)
+    return last
+
+
+def test_a_text_does_not_come_back_without_what_went_by_hand(line: Line) -> None:
+    last = taken_by_hand(line, down=True)
+    assert line.to("base", ONE, TWO, last) == ["down view v on 2 #", "down 2"]
+
+
+def test_nor_is_it_in_the_way_of_what_only_comes_after_it(line: Line) -> None:
+    last = taken_by_hand(line, down=False)
+    result = line.plan([ONE, TWO, last], "1", allow_out_of_order=True)
+    assert isinstance(result, Plan)
+    assert [step.label for step in result.steps] == ["down 2 (m-2)", "up 1 (m-1)"]
+
+
 def test_the_texts_of_data_are_not_restored(line: Line) -> None:
     line.to("1", ONE, replace(V0, kind="Seed"))
     line.to("2", ONE, TWO, replace(V2, kind="Seed"))

@@ -3,9 +3,9 @@
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, insert, or_, select, update
 
 from lockstep.api.reasons import Reason
 from lockstep.engines import entries, refusals, rows
@@ -318,12 +318,28 @@ class Ledger:
             applied=applied,
             repeated=rows.repeated(repeated),
             ran=rows.ran(ran),
-            undone=entries.undone(past),
+            undone=rows.undone(ask(self._comings_and_goings())),
             dependents=own_rows.dependents(needing, line),
             partial=rows.partial(journal, applied),
             trail=own_rows.trail(past) if self._order.policy.approved_plans else (),
             fresh=fresh,
             occupied=occupied,
+        )
+
+    def _comings_and_goings(self) -> Select[Any]:
+        """Ask what was applied and undone, of every version that was ever undone."""
+        line, repair = self._order.line, Direction.REPAIR.value
+        h, g = self._tables.history.c, self._tables.history.alias().c
+        unmarked = and_(g.direction == repair, g.description.like(f"{rows.UNMARKED}%"))
+        undone = select(g.canonical).where(g.line == line, or_(g.direction == Direction.DOWN.value, unmarked))
+        counts = or_(
+            h.direction.not_in([repair, Direction.CORRECT.value]),
+            and_(h.direction == repair, h.description.like("Mark%")),
+        )
+        return (
+            select(h.canonical, h.sequence, h.direction, h.description)
+            .where(h.line == line, counts, h.canonical.in_(undone))
+            .order_by(h.sequence)
         )
 
     def _recent(self) -> Sequence[Row]:

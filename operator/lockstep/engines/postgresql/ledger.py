@@ -274,7 +274,7 @@ class Ledger:
             applied=found,
             repeated=rows.repeated(repeated.rows),
             ran=rows.ran(ran.rows),
-            undone=ledger_rows.undone(undone.rows),
+            undone=rows.undone(undone.rows),
             dependents=ledger_rows.dependents(dependents.rows),
             partial=rows.partial(journal.rows, found),
             trail=ledger_rows.trail(self._channel.query(self._on(ledger_sql.TRAIL), order.line) if consents else ()),

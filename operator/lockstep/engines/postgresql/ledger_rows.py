@@ -4,14 +4,7 @@ from collections.abc import Sequence
 
 from lockstep.engines.entries import version_of
 from lockstep.engines.postgresql.messages import Row
-from lockstep.planning.plan import Dependent, Taken, Undone
-
-
-def undone(rows: Sequence[Row]) -> tuple[Undone, ...]:
-    """Read which versions were undone."""
-    return tuple(
-        Undone(version_of(version or ""), int(applied or 0), int(sequence or 0)) for version, applied, sequence in rows
-    )
+from lockstep.planning.plan import Dependent, Taken
 
 
 def dependents(rows: Sequence[Row]) -> tuple[Dependent, ...]:

@@ -163,14 +163,17 @@ FROM @.history AS h
 WHERE h.line = $1::pg_catalog.text AND h.canonical IS NULL AND h.direction = 'repeat' ORDER BY h.sequence
 """
 
-# Every version that was undone, and when it had been applied: what ran in between was built on it.
+# What was applied and undone, of every version that was ever undone: what ran in between was built on it.
 UNDONE: Final = """
-SELECT e.canonical, e.before, e.sequence FROM (
-    SELECT h.canonical, h.sequence, h.direction, pg_catalog.lag(h.sequence) OVER w AS before
-    FROM @.history AS h
-    WHERE h.line = $1::pg_catalog.text AND h.canonical IS NOT NULL AND h.direction <> 'correct'
-    WINDOW w AS (PARTITION BY h.canonical ORDER BY h.sequence)
-) AS e WHERE e.direction = 'down' AND e.before IS NOT NULL ORDER BY e.sequence
+SELECT h.canonical, h.sequence, h.direction, h.description
+FROM @.history AS h
+WHERE h.line = $1::pg_catalog.text AND (
+    h.direction NOT IN ('correct', 'repair') OR h.direction = 'repair' AND h.description LIKE 'Mark%'
+) AND h.canonical IN (
+    SELECT g.canonical FROM @.history AS g
+    WHERE g.line = $1::pg_catalog.text
+      AND (g.direction = 'down' OR g.direction = 'repair' AND g.description LIKE 'MarkNotApplied%')
+) ORDER BY h.sequence
 """
 
 # Which applied versions of other lines require which version of this one.
