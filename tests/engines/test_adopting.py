@@ -42,6 +42,15 @@ def test_without_a_word_it_is_left_alone(found: Database) -> None:
     assert found.query("SELECT to_regnamespace('lockstep')") == [(None,)]
 
 
+def test_another_tools_history_is_named_before_all_else(found: Database) -> None:
+    for name in "abcde":
+        found.query(f"CREATE TABLE {name} ()", admin=False)
+    found.query('CREATE SCHEMA theirs; CREATE TABLE theirs."__EFMigrationsHistory" ()')
+    result = to(found, "latest", *ALL)
+    assert result.reason is Reason.DATABASE_NOT_EMPTY
+    assert "theirs.__EFMigrationsHistory looks like the history of efcore" in result.message
+
+
 def test_a_baseline_is_recorded_and_the_rest_runs(found: Database) -> None:
     result = to(found, "latest", *ALL, baseline="2")
     assert (result.reason, result.version, result.applied) == (Reason.UP_TO_DATE, "3", 3)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lockstep.api.reasons import Reason
+from lockstep.engines import tool_tables
 from lockstep.engines.base import RunError
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.wire import Order, Owner
@@ -27,13 +28,35 @@ def too_new(version: int, known: int) -> RunError:
 
 
 def not_empty(names: Sequence[str]) -> RunError:
-    """Return the error of a database that holds these objects, where nobody said that it is adopted."""
+    """Return the error of a database that holds these objects, where nobody said that it is adopted.
+
+    Args:
+        names: a few of them; on PostgreSQL with their schemas. Other tools' tables are best the first.
+    """
     few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return RunError(
         Reason.DATABASE_NOT_EMPTY,
-        f"the database has no history of Lockstep's but already holds {few}: say with spec.baseline which "
-        "version it has, or with spec.adopt which tool managed it; or use an empty database",
+        f"the database has no history of Lockstep's but already holds {few}: {_taken_over(names)}; "
+        "or use an empty database",
     )
+
+
+def _taken_over(names: Sequence[str]) -> str:
+    """Say how a database that holds these objects is adopted."""
+    tables = {name: name.rpartition(".")[2] for name in names}
+    for name, table in tables.items():
+        if tools := tool_tables.whose(table, tool_tables.READ):
+            return (
+                f"{name} looks like the history of {' or '.join(tools)}: to take it over set spec.adopt.history: "
+                f"{' | '.join(tools)}, or say with spec.baseline which version the database has"
+            )
+    for name, table in tables.items():
+        if tools := tool_tables.whose(table, tool_tables.UNREAD):
+            return (
+                f"{name} looks like the history of {tools[0]}, which Lockstep does not read: "
+                "say with spec.baseline which version the database has"
+            )
+    return "say with spec.baseline which version it has, or with spec.adopt which tool managed it"
 
 
 def changed(line: str, number: object) -> RunError:

@@ -23,6 +23,22 @@ def test_a_database_that_holds_something_is_left_alone(place: Place, pod: Pod) -
         assert place.tables() == {"users"}
 
 
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("flyway_schema_history", "flyway: to take it over set spec.adopt.history: flyway,"),
+        ("_prisma_migrations", "Prisma, which Lockstep does not read"),
+    ],
+)
+def test_another_tools_history_is_named(table: str, words: str, place: Place, pod: Pod) -> None:
+    for name in ("a", "b", table):
+        place.query(f"CREATE TABLE {name} (id int)")
+    for mode in (Mode.RUN, Mode.PLAN):
+        ended = pod.run(order(*ALL, mode=mode), place.secret)
+        assert (ended.code, ended.result.reason) == (20, Reason.DATABASE_NOT_EMPTY), ended.text
+        assert f"{table} looks like the history of {words}" in ended.result.message
+
+
 def test_a_baseline_is_recorded_and_not_run(place: Place, pod: Pod) -> None:
     place.query(THEIRS)
     ended = pod.run(order(*ALL, baseline="2"), place.secret)

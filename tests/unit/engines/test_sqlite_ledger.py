@@ -283,6 +283,13 @@ def test_a_virtual_table_of_an_unknown_module_is_no_obstacle(place: SqliteStore)
     assert "vectors" in Around(place).others()
 
 
+def test_another_tools_history_is_named_before_all_else(place: SqliteStore) -> None:
+    for name in (*"abcde", "flyway_schema_history"):
+        place.say(f"CREATE TABLE {name} (x int)")
+    with pytest.raises(RunError, match="flyway_schema_history looks like the history of flyway"):
+        Ledger(place, order(ONE), Around(place), silent).make()
+
+
 def test_a_version_that_is_marked_again_keeps_its_place(place: SqliteStore) -> None:
     two = migration("2", "CREATE TABLE u (x int)")
     record(place, action(ONE), action(two))

@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from lockstep.engines.histories.base import History, Reader, numeric
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 
 _GENERATED: Final = re.compile(r"[0-9a-f]{12}")
@@ -22,7 +23,7 @@ def _read(reader: Reader, _line: str) -> tuple[ForeignRow, ...]:
 
 HISTORY: Final = History(
     tool="alembic",
-    tables=("alembic_version",),
+    tables=READ["alembic"],
     shapes=(frozenset({"version_num"}),),
     read=_read,
     cumulative=True,

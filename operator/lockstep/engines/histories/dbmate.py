@@ -4,6 +4,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.histories.base import History, Reader, numeric
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 from lockstep.planning.plan import Refusal
 
@@ -23,7 +24,7 @@ def _read(reader: Reader, _line: str) -> tuple[ForeignRow, ...] | Refusal:
 
 HISTORY: Final = History(
     tool="dbmate",
-    tables=("schema_migrations",),
+    tables=READ["dbmate"],
     shapes=(frozenset({"version"}),),
     read=_read,
     alone=True,

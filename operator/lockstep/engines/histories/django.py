@@ -9,6 +9,7 @@ from typing import Final
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.histories.base import History, Reader, leading, numeric
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 from lockstep.planning.plan import Refusal, listed
 
@@ -43,7 +44,7 @@ def _read(reader: Reader, line: str) -> tuple[ForeignRow, ...] | Refusal:
 
 HISTORY: Final = History(
     tool="django",
-    tables=("django_migrations",),
+    tables=READ["django"],
     shapes=(frozenset({"id", "app", "name", "applied"}),),
     read=_read,
 )

@@ -3,6 +3,7 @@
 from typing import Final
 
 from lockstep.engines.histories.base import History, Reader, leading
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 
 _COLUMNS: Final = ("migrationid", "migration_id")
@@ -18,7 +19,7 @@ def _read(reader: Reader, _line: str) -> tuple[ForeignRow, ...]:
 
 HISTORY: Final = History(
     tool="efcore",
-    tables=("__EFMigrationsHistory", "__efmigrationshistory"),
+    tables=READ["efcore"],
     shapes=(frozenset({"migrationid", "productversion"}), frozenset({"migration_id", "product_version"})),
     read=_read,
 )

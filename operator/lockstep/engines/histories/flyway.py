@@ -8,6 +8,7 @@ without a version say that a schema was made, or are repeatable scripts: Lockste
 from typing import Final
 
 from lockstep.engines.histories.base import YES, History, Reader, numeric
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 
 _FAILED: Final = "failed: take away what it has left, then run `flyway repair`"
@@ -38,7 +39,7 @@ def _read(reader: Reader, _line: str) -> tuple[ForeignRow, ...]:
 
 HISTORY: Final = History(
     tool="flyway",
-    tables=("flyway_schema_history", "schema_version"),
+    tables=READ["flyway"],
     shapes=(frozenset({"installed_rank", "version", "description", "type", "script", "success"}),),
     read=_read,
 )

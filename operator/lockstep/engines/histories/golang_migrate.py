@@ -3,6 +3,7 @@
 from typing import Final
 
 from lockstep.engines.histories.base import YES, History, Reader, numeric
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 
 _DIRTY: Final = "is dirty, its migration has failed: take away what it has left, then run `migrate force VERSION`"
@@ -18,7 +19,7 @@ def _read(reader: Reader, _line: str) -> tuple[ForeignRow, ...]:
 
 HISTORY: Final = History(
     tool="golang-migrate",
-    tables=("schema_migrations",),
+    tables=READ["golang-migrate"],
     shapes=(frozenset({"version", "dirty"}),),
     read=_read,
     cumulative=True,

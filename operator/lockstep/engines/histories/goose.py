@@ -6,6 +6,7 @@ Version 0 is there from the start and stands for nothing.
 from typing import Final
 
 from lockstep.engines.histories.base import YES, History, Reader, numeric
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 
 
@@ -19,7 +20,7 @@ def _read(reader: Reader, _line: str) -> tuple[ForeignRow, ...]:
 
 HISTORY: Final = History(
     tool="goose",
-    tables=("goose_db_version",),
+    tables=READ["goose"],
     shapes=(frozenset({"id", "version_id", "is_applied", "tstamp"}),),
     read=_read,
 )

@@ -3,6 +3,7 @@
 from typing import Final
 
 from lockstep.engines.histories.base import History, Reader, leading
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 
 
@@ -17,7 +18,7 @@ def _read(reader: Reader, _line: str) -> tuple[ForeignRow, ...]:
 
 HISTORY: Final = History(
     tool="knex",
-    tables=("knex_migrations",),
+    tables=READ["knex"],
     shapes=(frozenset({"id", "name", "batch", "migration_time"}),),
     read=_read,
 )

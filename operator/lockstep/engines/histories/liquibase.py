@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Final
 
 from lockstep.engines.histories.base import YES, History, Reader, numeric
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 
 _LOCK_TABLES: Final = ("databasechangeloglock", "DATABASECHANGELOGLOCK")
@@ -43,7 +44,7 @@ def _row(
 
 HISTORY: Final = History(
     tool="liquibase",
-    tables=("databasechangelog", "DATABASECHANGELOG"),
+    tables=READ["liquibase"],
     shapes=(
         frozenset({"id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "description", "md5sum"}),
     ),

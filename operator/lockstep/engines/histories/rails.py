@@ -3,6 +3,7 @@
 from typing import Final
 
 from lockstep.engines.histories.base import History, Reader, numeric
+from lockstep.engines.tool_tables import READ
 from lockstep.planning.adoption import ForeignRow
 
 
@@ -13,7 +14,7 @@ def _read(reader: Reader, _line: str) -> tuple[ForeignRow, ...]:
 
 HISTORY: Final = History(
     tool="rails",
-    tables=("schema_migrations",),
+    tables=READ["rails"],
     shapes=(frozenset({"version"}),),
     read=_read,
     alone=True,

@@ -164,7 +164,7 @@ class Ledger:
             raise refusals.not_empty(others)
 
     def _others(self) -> list[str]:
-        """Return the names of a few objects that are not Lockstep's."""
+        """Return the names of a few objects that are not Lockstep's, other tools' histories first."""
         return [str(row[0]) for row in self._channel.query(ledger_sql.FOREIGN_OBJECTS, self.schema)]
 
     def enter(self, identity: Identity, holder: str) -> tuple[Claim, LedgerState]:

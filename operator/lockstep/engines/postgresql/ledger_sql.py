@@ -6,6 +6,8 @@ search_path that would otherwise come first. `@.` stands for the ledger's schema
 
 from typing import Final
 
+from lockstep.engines import tool_tables
+
 # Which schema, and does it hold a ledger?
 FIND: Final = """
 SELECT n.oid, pg_catalog.pg_get_userbyid(n.nspowner),
@@ -15,7 +17,8 @@ FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::pg_catalog.text
 """
 
 # What somebody else has made in the database: system schemas and what belongs to extensions do not count.
-FOREIGN_OBJECTS: Final = """
+# Other tools' histories come first: they say how the database is adopted.
+FOREIGN_OBJECTS: Final = f"""
 WITH theirs AS (
     SELECT n.oid, n.nspname FROM pg_catalog.pg_namespace AS n
     WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', $1::pg_catalog.text)
@@ -33,8 +36,8 @@ WHERE NOT EXISTS (
     SELECT FROM pg_catalog.pg_depend AS d
     WHERE d.classid = found.catalog AND d.objid = found.oid AND d.deptype = 'e'
 )
-ORDER BY 1 LIMIT 4
-"""
+ORDER BY found.name IN ({tool_tables.AS_SQL}) DESC, 1 LIMIT 4
+"""  # noqa: S608 - constants
 
 # Who but the owner of the ledger and superusers could write to it, and how.
 WRITERS: Final = """

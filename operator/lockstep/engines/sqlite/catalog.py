@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from lockstep.engines import tool_tables
 from lockstep.engines.portable.store import Store
 from lockstep.engines.portable.tables import PREFIX
 from lockstep.engines.sqlite.lexer import LexError, split
@@ -29,7 +30,8 @@ WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL %'
   AND {_THEIRS.replace("tbl_name", "m.tbl_name").replace(" name ", " m.name ")}
 """  # noqa: S608 - constants
 _NAMES: Final = f"""
-SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view') AND {_THEIRS} ORDER BY name LIMIT 4
+SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view') AND {_THEIRS}
+ORDER BY name IN ({tool_tables.AS_SQL}) DESC, name LIMIT 4
 """  # noqa: S608 - constants
 _HOOKS: Final = f"SELECT name, tbl_name FROM main.sqlite_master WHERE type = 'trigger' AND {_OURS} LIMIT 4"  # noqa: S608 - constants
 
@@ -82,7 +84,7 @@ class Around:
         self._store = store
 
     def others(self) -> Sequence[str]:
-        """Return the names of a few objects that are not Lockstep's."""
+        """Return the names of a few objects that are not Lockstep's, other tools' histories first."""
         return [quote(str(name)) for (name,) in self._store.ask(_NAMES)]
 
     def hooks(self) -> Sequence[str]:
