@@ -2,16 +2,20 @@
 
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lockstep.api.reasons import Reason
+from lockstep.engines import patience
 from lockstep.planning.result import DriftSummary, Result
 from lockstep.planning.wire import DriftOrder, Mode, Order, OrderedMigration, Policy, RepairOrder
+from lockstep.runner import drifting
+from servers.inprocess import take
 from servers.postgres import Database
-from servers.runner import Pod, keys_of, migration, order
+from servers.runner import Pod, keys_of, limits, migration, order
 from support.waiting import eventually
 
 FIRST = migration("1", "CREATE TABLE users (id int PRIMARY KEY, name text)", "DROP TABLE users")
@@ -205,3 +209,44 @@ def test_a_table_that_somebody_is_changing_holds_no_run_up_and_hides_nothing(dat
             assert "holds a lock" in said.message
     # What it has changed meanwhile accuses nobody.
     assert "public.t" not in drift(pod.run(order(FIRST), keys_of(database)).result).message
+
+
+SHARED = "LOCK TABLE {} IN SHARE MODE"
+"""Stands in the way of who writes, and not of who reads."""
+THIRD = migration("3", "ALTER TABLE users ADD COLUMN phone text")
+
+
+def test_a_run_that_has_waited_in_vain_does_not_wait_for_the_ledger_too(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "TRIES", 1)
+    monkeypatch.setattr(drifting, "SETTLE_SECONDS", 0.5)
+    take(database, order(FIRST))
+    wanted = order(FIRST, migration("2", "CREATE TABLE t ()"), THIRD, limits=limits(lock_timeout=50))
+    with database.connect(admin=True) as holder, holder.transaction():
+        holder.execute(SHARED.format("users, lockstep.objects"))
+        done = take(database, wanted)
+    assert (done.result.reason, done.result.version) == (Reason.LOCK_TIMEOUT, "2"), done.text
+    (unsettled,) = done.events("drift_unsettled")
+    assert unsettled["message"] == "it was not done within 0.5 s"
+    # The next run takes in what this one could not, and accuses nobody.
+    done = take(database, wanted)
+    assert (done.result.version, drift(done.result).drifted) == ("3", False)
+    assert done.events("drift_unattributed")
+
+
+def test_a_run_that_is_done_waits_for_who_settles_before_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drifting, "SETTLE_SECONDS", 0.5)
+    take(database, order(FIRST))
+    waits = """SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+               AND query LIKE 'LOCK TABLE %objects%' AND clock_timestamp() - query_start > '1 s'"""
+    with ThreadPoolExecutor() as threads, database.connect(admin=True) as holder, holder.transaction():
+        holder.execute(SHARED.format("lockstep.objects"))
+        run = threads.submit(take, database, order(FIRST, SECOND))
+        eventually(lambda: bool(database.query(waits)), "the run waits for the objects", 30)
+        holder.execute("ROLLBACK")
+    done = run.result()
+    assert done.result.version == "2", done.text
+    assert done.events("drift_unsettled") == []

@@ -38,15 +38,23 @@ class Control:
         return max(0.0, max(self._end, self._grace_end) - self._clock())
 
     @contextmanager
-    def grace(self, seconds: float) -> Iterator[None]:
-        """Let a last word through, although the run must stop: for so long nothing asks it to."""
+    def grace(self, seconds: float, *, at_most: bool = False) -> Iterator[None]:
+        """Let a last word through, although the run must stop: for so long nothing asks it to.
+
+        Args:
+            seconds: how long.
+            at_most: whether it must be said by then, although the deadline may be far.
+        """
+        end = self._end
         self._grace_end = self._clock() + seconds
+        if at_most:
+            self._end = min(end, self._grace_end)
         with suppress(BlockingIOError):
             self._reader.recv(1)
         try:
             yield
         finally:
-            self._grace_end = 0.0
+            self._end, self._grace_end = end, 0.0
             if self._interrupted:
                 self._writer.send(b"x")
 

@@ -14,7 +14,8 @@ from lockstep.runner.report import Report
 NAMED: Final = 1_000
 """Objects that the log names."""
 SETTLE_SECONDS: Final = 10.0
-"""How long a run that must stop may still take to say what it has changed: a third of the pod's grace period."""
+"""How long a run that must stop, or has waited in vain, may still take to say what it has changed: a third of the pod's
+grace period."""
 
 
 class DriftReport:
@@ -81,11 +82,19 @@ class DriftReport:
             )
         session.accept_drift()
 
-    def settle(self, session: Session) -> None:
-        """Take what this run has changed for what shall be, however the run ends."""
+    def settle(self, session: Session, *, is_blocked: bool = False) -> None:
+        """Take what this run has changed for what shall be, however the run ends.
+
+        Args:
+            session: the run's.
+            is_blocked: whether the run ends since it has waited for a lock in vain: it may be one on the ledger, for
+                which it does not wait here as long once more.
+        """
         try:
-            with self._control.grace(SETTLE_SECONDS):
+            with self._control.grace(SETTLE_SECONDS, at_most=is_blocked):
                 session.settle_drift()
         except RunError as error:
             # What ran is recorded; the next run takes in what this one could not.
-            self._report.log("drift_unsettled", level="warning", message=error.message)
+            is_late = error.reason is Reason.DEADLINE_EXCEEDED
+            why = f"it was not done within {SETTLE_SECONDS:g} s" if is_late else error.message
+            self._report.log("drift_unsettled", level="warning", message=why)

@@ -245,6 +245,7 @@ class Run:
         only, rest = recorded_only(plan)
         actions = to_actions(rest, self._order, session)
         steps = self._scripted(actions, self._read(actions))
+        is_blocked = False
         try:
             if only:
                 self._record(session, to_actions(only, self._order, session))
@@ -255,10 +256,13 @@ class Run:
                     why = "the run was asked to stop" if stop is Reason.INTERRUPTED else "its deadline came"
                     raise RunError(stop, why)
                 is_sent = self._one(session, step, following)
+        except RunError as error:
+            is_blocked = error.reason in {Reason.LOCK_TIMEOUT, Reason.LOCK_HELD}
+            raise
         finally:
             # A lost session leaves it open: the next run takes it in.
             if self._state.touched and not self._state.doing:
-                self._drift.settle(session)
+                self._drift.settle(session, is_blocked=is_blocked)
         self._progress("Running")
         taken = self._state.taken
         at = f"line {self._order.line!r} is at version {self._state.version}"
