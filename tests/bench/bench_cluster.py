@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -100,6 +101,13 @@ def apply_to_ready(rounds: int) -> list[Figure]:
     up = "CREATE TABLE a (n int)"
     digest = {"digest": set_digest([SetMember("m", Version.parse("1"), checksum(up))], None)}
     with namespace() as kube, server() as (postgres, address):
+
+        def ready(name: str) -> bool:
+            return is_ready(kube.get("SchemaVersion", name))
+
+        def succeeded(name: str) -> bool:
+            return bool(kube.get("Job", name)["status"].get("succeeded"))
+
         for number in range(rounds):
             for name, spec, times in (
                 (f"exact-{number}", {"migrations": digest}, exact),
@@ -108,20 +116,9 @@ def apply_to_ready(rounds: int) -> list[Figure]:
                 target = Target(postgres.database(), address)
                 kube.apply(target.secret(name))
                 objects = [migration(name, "1", up), schema_version(name, name, **spec)]
-                seconds = timed(
-                    lambda objects=objects: kube.apply(*objects),  # type: ignore[misc]
-                    lambda name=name: is_ready(kube.get("SchemaVersion", name)),  # type: ignore[misc]
-                    name,
-                )
-                times.append(seconds)
+                times.append(timed(partial(kube.apply, *objects), partial(ready, name), name))
             job = f"bare-{number}"
-            bare.append(
-                timed(
-                    lambda job=job: kube.apply(bare_job(job)),  # type: ignore[misc]
-                    lambda job=job: kube.get("Job", job)["status"].get("succeeded"),  # type: ignore[misc]
-                    job,
-                )
-            )
+            bare.append(timed(partial(kube.apply, bare_job(job)), partial(succeeded, job), job))
     base = statistics.median(bare)
     return [
         Figure("bare Job, apply to Complete (median)", base, unit="s"),

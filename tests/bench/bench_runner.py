@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -48,7 +50,7 @@ class Took:
 def bare(params: dict[str, str], migrations: Sequence[OrderedMigration]) -> Took:
     """The loop that everything is measured by."""
     wall, cpu = time.perf_counter(), time.process_time()
-    with closing(psycopg.connect(**params, autocommit=True)) as connection:  # type: ignore[arg-type]
+    with closing(psycopg.connect(make_conninfo(**params), autocommit=True)) as connection:
         connection.execute("CREATE TABLE bare (version text PRIMARY KEY, at timestamptz DEFAULT now())")
         for each in migrations:
             connection.execute("BEGIN")
@@ -116,8 +118,6 @@ def report(name: str, took: dict[str, list[Took]]) -> dict[str, object]:
 
 def start_up(server: Postgres, rounds: int) -> dict[str, object]:
     """CPU and time of a process that finds its line up to date; and of Python doing nothing, to see the machine."""
-    import subprocess  # noqa: PLC0415
-
     database = server.database()
     one = numbered(1)
     whole(database.params, one)

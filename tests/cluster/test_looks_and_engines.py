@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from lockstep.engines.postgresql.lock import lock_key
 from servers.mariadb import PASSWORD, MariaDatabase, Mariadb, program
@@ -39,7 +40,7 @@ def test_a_session_whose_pod_is_gone_is_ended_when_a_person_says_so(kube: Kube, 
     kube.apply(target.secret(), migration("orders", "1", "CREATE TABLE a ()"), schema_version("orders", version="1"))
     kube.wait_reason("SchemaVersion", "orders", "UpToDate")
     params = {**target.database.params, "application_name": "lockstep orders-gone-x1"}
-    with psycopg.connect(autocommit=True, **params) as ghost:  # type: ignore[arg-type]
+    with psycopg.connect(make_conninfo(**params), autocommit=True) as ghost:
         ghost.execute("SELECT pg_advisory_lock_shared(%s)", (lock_key("lockstep", None),))
         ghost.execute("SELECT pg_advisory_lock(%s)", (lock_key("lockstep", "orders"),))
         ghost.execute("UPDATE lockstep.run SET pod = 'orders-gone-x1', pid = pg_backend_pid()")

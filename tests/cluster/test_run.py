@@ -4,7 +4,7 @@ import json
 import os
 
 from lockstep.planning.checksum import checksum
-from support.kube import Kube, condition, config_map, is_ready, migration, schema_version
+from support.kube import Kube, Object, condition, config_map, is_ready, migration, schema_version
 from support.targets import Target
 
 
@@ -147,8 +147,8 @@ def test_progress_is_shown_on_the_resource(kube: Kube, target: Target) -> None:
     slow = [migration("orders", str(number), "SELECT pg_sleep(3)") for number in range(1, 7)]
     kube.apply(target.secret(), *slow, schema_version("orders"))
 
-    def halfway(sv: dict[str, object]) -> bool:
-        run = sv["status"].get("run") or {}  # type: ignore[attr-defined]
+    def halfway(sv: Object) -> bool:
+        run = sv["status"].get("run") or {}
         progress = run.get("progress") or {}
         return progress.get("total") == 6 and 1 <= progress.get("done", 0) < 6
 

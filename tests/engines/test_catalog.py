@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.catalog import CatalogOptions, read_objects, reading, server_major
@@ -30,7 +31,7 @@ def channel_of(database: Database, *, user: str = APP, control: Control | None =
     # Longer than all tests take that share it.
     own = Control(86_400)
     channel = Channel(
-        psycopg.connect(autocommit=True, prepare_threshold=None, **params),  # type: ignore[arg-type]
+        psycopg.connect(make_conninfo(**params), autocommit=True, prepare_threshold=None),
         control or own,
     )
     try:

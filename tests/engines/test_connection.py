@@ -1,13 +1,14 @@
 """The way to the database: every shape of Secret, and every way in which it can be wrong."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import DatabaseOrder, Order, Tls
@@ -22,8 +23,10 @@ ONE = migration("1", "CREATE TABLE t (x int)")
 ENCODED = quote(PASSWORD, safe="")
 
 
-def with_database(**more: object) -> Order:
-    return order(ONE, database=replace(DatabaseOrder("orders-db"), **more))  # type: ignore[arg-type]
+def with_database(
+    *, key: str | None = None, engine: str | None = None, pooler: str = "None", tls: Tls | None = None
+) -> Order:
+    return order(ONE, database=DatabaseOrder("orders-db", key, engine, pooler=pooler, tls=tls or Tls()))
 
 
 def shapes(database: Database) -> dict[str, dict[str, str]]:
@@ -157,8 +160,6 @@ def test_a_host_that_is_not_there(database: Database, pod: Pod) -> None:
 
 
 def test_a_host_that_does_not_answer(pod: Pod) -> None:
-    import socket  # noqa: PLC0415
-
     with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
         port = deaf.getsockname()[1]
         ended = pod.run(order(ONE), {"url": f"postgres://a:{ENCODED}@127.0.0.1:{port}/db?connect_timeout=2"})
@@ -176,7 +177,7 @@ def test_a_transaction_pooler_is_refused(pooler: Pgbouncer, pod: Pod) -> None:
     fails(pod.run(order(ONE), pooler.params), Reason.POOLER_DETECTED)
     fails(pod.run(with_database(pooler="Session"), pooler.params), Reason.POOLER_DETECTED)
     # Nor is anything left in the sessions that an application gets next.
-    with psycopg.connect(**pooler.params, autocommit=True) as application:  # type: ignore[arg-type]
+    with psycopg.connect(make_conninfo(**pooler.params), autocommit=True) as application:
         assert application.execute("SHOW search_path").fetchone() == ('"$user", public',)
     assert pooler.database.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
     assert pooler.database.query("SELECT count(*) FROM pg_namespace WHERE nspname = 'lockstep'") == [(0,)]

@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -12,7 +13,7 @@ from lockstep.planning.wire import OrderedMigration
 from servers.faults import Fault, FaultyProxy
 from servers.postgres import Database
 from servers.process import wait_until
-from servers.runner import Ended, Pod, keys_of, limits, migration, order
+from servers.runner import Ended, MigrationWords, Pod, keys_of, limits, migration, order
 
 Pods = Callable[..., Pod]
 
@@ -61,7 +62,7 @@ def test_the_data_is_what_psql_makes_of_it(text: str, database: Database, pod: P
     assert copied(database) == ROWS
 
 
-def fails(database: Database, pod: Pod, text: str, **more: str) -> Ended:
+def fails(database: Database, pod: Pod, text: str, **more: Unpack[MigrationWords]) -> Ended:
     ended = pod.run(order(migration("1", TABLE), migration("2", text, **more)), keys_of(database))
     assert ended.result.reason is Reason.STATEMENT_FAILED, ended.text
     return ended

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
@@ -42,7 +43,7 @@ def ledger(any_database: Database) -> Database:
 @contextmanager
 def channel_of(database: Database) -> Iterator[Channel]:
     control = Control(3600)
-    connection = psycopg.connect(autocommit=True, prepare_threshold=None, **database.params)  # type: ignore[arg-type]
+    connection = psycopg.connect(make_conninfo(**database.params), autocommit=True, prepare_threshold=None)
     channel = Channel(connection, control)
     try:
         yield channel
@@ -110,7 +111,7 @@ def test_a_change_is_written_whole_or_not_at_all(ledger: Database, channel: Chan
     add_line(ledger, "orders", dirty=True)
     add_line(ledger, "billing", dirty=True)
     baseline(channel, "lockstep", ODD, 18, PLAIN)
-    broken: dict[str, str] = {"table s.new": "1", "table s.none": None}  # type: ignore[dict-item]
+    broken: dict[str, str] = {"table s.new": "1", "table s.none": None}  # type: ignore[dict-item]  # refused
     with pytest.raises(SqlError, match="23502"):
         store(channel, "lockstep", Change(broken, tuple(ODD), ("orders",)))
     assert load(channel, "lockstep").objects == ODD

@@ -9,6 +9,7 @@ import pytest
 from lockstep.api.reasons import Reason
 from lockstep.engines.postgresql import ledger_sql, ledger_tables
 from lockstep.engines.postgresql.ledger_tables import LEDGER_VERSION, on
+from lockstep.engines.postgresql.lock import lock_key
 from lockstep.planning.wire import DriftOrder, Mode, OrderedMigration, Policy
 from servers.faults import Fault, FaultyProxy
 from servers.inprocess import take
@@ -149,8 +150,6 @@ def test_another_line_does_not_wait_for_the_upgrade_of_a_run_under_way(old: Data
 
 
 def _database_key() -> int:
-    from lockstep.engines.postgresql.lock import lock_key  # noqa: PLC0415
-
     return lock_key("lockstep", None)
 
 

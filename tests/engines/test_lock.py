@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from lockstep.api.reasons import Reason
 from servers.faults import Fault, FaultyProxy
@@ -239,7 +240,7 @@ def test_a_failover_that_loses_what_this_run_had_committed(any_database: Databas
 @contextmanager
 def blocking(database: Database) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
     """Another session in a transaction that has read table t."""
-    with psycopg.connect(**database.params, application_name="report") as connection:  # type: ignore[arg-type]
+    with psycopg.connect(make_conninfo(**database.params, application_name="report")) as connection:
         connection.execute("SELECT * FROM t WHERE x = 4711 OR 'secret' = 'x'")
         yield connection
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lockstep.api.reasons import Reason
+from lockstep.engines.postgresql.lock import lock_key
 from lockstep.planning.result import LedgerMark, Result
 from lockstep.planning.wire import OrderedMigration, Policy, RepairOrder
 from servers.inprocess import take
@@ -214,8 +215,6 @@ def test_the_session_of_a_frozen_holder_is_ended(any_database: Database, pod: Po
 def test_a_session_that_is_not_a_run_of_this_line_is_not_ended(database: Database) -> None:
     """Somebody else's session holds the very lock, under the pod's name."""
     to(database, "1", ONE)
-    from lockstep.engines.postgresql.lock import lock_key  # noqa: PLC0415
-
     with database.connect() as other:
         other.execute("SET application_name = 'lockstep orders-abc-x1'")
         other.execute(f"SELECT pg_advisory_lock({lock_key('lockstep', 'orders')})".encode())

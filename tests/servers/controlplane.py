@@ -13,6 +13,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -190,7 +191,7 @@ class ControlPlane:
             self.call("POST", self.path("customresourcedefinitions", None), crd)
             name = crd["metadata"]["name"]
             path = self.path("customresourcedefinitions", None, name)
-            wait_until(lambda path=path: self._established(path), 30, f"{name} is served")  # type: ignore[misc]
+            wait_until(partial(self._established, path), 30, f"{name} is served")
 
     def _established(self, path: str) -> bool:
         conditions = self.call("GET", path).get("status", {}).get("conditions") or []

@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from lockstep.planning.wire import OrderedMigration
-from servers.runner import migration
+from servers.runner import MigrationWords, migration
 
 MARK = re.compile(r"(INSERT INTO \w+ VALUES |CALL \w+ ?)\('([\d.]+)', (\d+), '(up|down)'\)")
 HISTORY = """
@@ -31,7 +31,11 @@ def mark(line: str, version: str, statement: int, direction: str) -> str:
 
 
 def counted(
-    version: str, made: Sequence[str], undone: Sequence[str] | None, line: str = "orders", **more: object
+    version: str,
+    made: Sequence[str],
+    undone: Sequence[str] | None,
+    line: str = "orders",
+    **more: Unpack[MigrationWords],
 ) -> OrderedMigration:
     """Return a migration of these statements; an empty one stands for a mark, with the number of its place."""
 

@@ -188,7 +188,7 @@ class CountingProxy:
             for key, _ in self._selector.select(1):
                 if key.fileobj is self._listener:
                     self._accept()
-                elif (end := self._ends.get(key.fileobj)) is not None:  # type: ignore[call-overload]
+                elif isinstance(key.fileobj, socket.socket) and (end := self._ends.get(key.fileobj)) is not None:
                     with self._lock:
                         self._read(end)
 

@@ -172,17 +172,17 @@ def _mother(engines: Sequence[str]) -> None:
     """Have everything imported, then fork for each line of the input."""
     import encodings.idna  # noqa: F401, PLC0415 - for the names of hosts
 
-    from sqlalchemy import make_url  # noqa: PLC0415
+    from sqlalchemy import make_url  # noqa: PLC0415 - as those below
 
     from lockstep.engines import load  # noqa: PLC0415 - the tests import this module too
-    from lockstep.runner import flow, main  # noqa: PLC0415
+    from lockstep.runner import flow, main  # noqa: PLC0415 - as above
 
     for engine in engines:
         load(engine)
         make_url(f"{DIALECTS[engine]}://").get_dialect()
     # Otherwise each child's first collection copies all of it.
     gc.freeze()
-    flow.RECONNECT_SECONDS = RECONNECT_SECONDS  # type: ignore[misc]
+    flow.RECONNECT_SECONDS = RECONNECT_SECONDS  # type: ignore[misc]  # final but for this
     for line in sys.stdin:
         asked = json.loads(line)
         if "reap" in asked:

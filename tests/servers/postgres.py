@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from servers.cache import unpacked
 from servers.process import free_port, give, private_folder, remove, run, unprivileged, wait_until
@@ -79,7 +80,7 @@ class Database:
     def connect(self, *, admin: bool = False) -> "psycopg.Connection[tuple[object, ...]]":
         """Connect in autocommit, as the role or as the superuser."""
         params = self.params | ({"user": "postgres"} if admin else {})
-        return psycopg.connect(autocommit=True, **params)  # type: ignore[arg-type]
+        return psycopg.connect(make_conninfo(**params), autocommit=True)
 
     def query(self, sql: str, *, admin: bool = True) -> list[tuple[object, ...]]:
         """Run one statement and return its rows."""
@@ -170,7 +171,7 @@ class Postgres:
         if self.process is not None and self.process.poll() is not None:
             raise RuntimeError((self.folder / "log").read_text())
         try:
-            psycopg.connect(**self.admin_params, connect_timeout=5).close()  # type: ignore[arg-type]
+            psycopg.connect(make_conninfo(**self.admin_params), connect_timeout=5).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -199,7 +200,7 @@ class Postgres:
 
     def admin(self, sql: str) -> None:
         """Run one statement as the superuser."""
-        with psycopg.connect(autocommit=True, **self.admin_params) as connection:  # type: ignore[arg-type]
+        with psycopg.connect(make_conninfo(**self.admin_params), autocommit=True) as connection:
             connection.execute(sql.encode())
 
     def database(self) -> Database:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from lockstep.planning.checksum import checksum
 from lockstep.planning.result import Result, decode_result
@@ -17,11 +18,16 @@ from lockstep.planning.wire import (
     CA_DIR,
     CLIENT_CERTIFICATE_DIR,
     SECRET_DIR,
+    AdoptOrder,
     DatabaseOrder,
+    DriftOrder,
     Limits,
+    Mode,
     Order,
     OrderedMigration,
     Owner,
+    Policy,
+    RepairOrder,
     pack,
 )
 from servers.postgres import Database
@@ -29,14 +35,48 @@ from servers.postgres import Database
 OWNER = Owner("cluster-uid", "shop", "orders", "sv-uid")
 
 
-def migration(version: str | None, up: str, down: str | None = None, **more: object) -> OrderedMigration:
+class MigrationWords(TypedDict, total=False):
+    """What else a migration may say."""
+
+    name: str
+    description: str
+    kind: str
+    transaction: str
+    irreversible: str | None
+    lock_timeout_ms: int | None
+    requires: tuple[tuple[str, str], ...]
+    adopts: tuple[str, ...]
+
+
+class OrderWords(TypedDict, total=False):
+    """What else an order may say."""
+
+    job: str
+    owner: Owner
+    database: DatabaseOrder
+    known_version: str | None
+    known_ledger: str | None
+    known_sequence: int
+    known_hash: str | None
+    mode: Mode
+    policy: Policy
+    baseline: str | None
+    adopt: AdoptOrder | None
+    drift: DriftOrder
+    repair: RepairOrder | None
+    limits: Limits
+
+
+def migration(
+    version: str | None, up: str, down: str | None = None, **more: Unpack[MigrationWords]
+) -> OrderedMigration:
     """Return one migration of the order; its name follows from its version."""
-    name = str(more.pop("name", f"orders-{version}"))
-    made = OrderedMigration(name, version, checksum(up), None if down is None else checksum(down), up=up, down=down)
-    return replace(made, **more)  # type: ignore[arg-type]
+    down_checksum = None if down is None else checksum(down)
+    made = OrderedMigration(f"orders-{version}", version, checksum(up), down_checksum, up=up, down=down)
+    return replace(made, **more)
 
 
-def order(*migrations: OrderedMigration, target: str = "latest", **more: object) -> Order:
+def order(*migrations: OrderedMigration, target: str = "latest", **more: Unpack[OrderWords]) -> Order:
     """Return an order for line `orders`."""
     made = Order(
         line="orders",
@@ -47,7 +87,7 @@ def order(*migrations: OrderedMigration, target: str = "latest", **more: object)
         database=DatabaseOrder("orders-db"),
         migrations=migrations,
     )
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def limits(**milliseconds: int) -> Limits:

@@ -7,7 +7,7 @@ away one that must be there and that no view uses, a repeatable migration is a v
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import (
@@ -68,10 +68,18 @@ def down_of(name: str, edition: str = "") -> str:
     return f"drop {Version.parse(name).canonical}{edition and f' #{edition}'}"
 
 
-def candidate(name: str, edition: str = "", **more: object) -> Candidate:
+class CandidateWords(TypedDict, total=False):
+    """What else a Migration may say."""
+
+    down_checksum: str
+    irreversible: str | None
+    kind: str
+
+
+def candidate(name: str, edition: str = "", **more: Unpack[CandidateWords]) -> Candidate:
     """Return a Migration that makes the thing of its version, and takes it away again."""
     made = Candidate(f"m-{name}", Version.parse(name), up_of(name, edition), down_of(name))
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def view(name: str, *needs: str, edition: str = "", down: bool = True, kind: str = "Schema") -> Candidate:

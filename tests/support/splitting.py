@@ -54,7 +54,7 @@ def split_or_refused(split: Splitter, text: str) -> list[Statement]:
         parts = list(split(text))
     except LexError as error:
         assert error.line >= 1  # noqa: PT017 - either end is right
-        assert error.column >= 1  # noqa: PT017
+        assert error.column >= 1  # noqa: PT017 - either end is right
         return []
     check_places(parts, text)
     return parts

@@ -231,9 +231,12 @@ class Kube:
                 return
             query["continue"] = token
 
-    async def list_all(self, resource: Resource, namespace: str | None, **selectors: str) -> list[Object]:
+    async def list_all(
+        self, resource: Resource, namespace: str | None, *, label_selector: str = "", field_selector: str = ""
+    ) -> list[Object]:
         """Return the objects of a list, whole; for small ones."""
-        return [each async for page in self.pages(resource, namespace, **selectors) for each in page]  # type: ignore[arg-type]
+        pages = self.pages(resource, namespace, label_selector=label_selector, field_selector=field_selector)
+        return [each async for page in pages for each in page]
 
     async def create(self, resource: Resource, namespace: str | None, body: Object) -> Object:
         """Create an object and return it.

@@ -1,9 +1,10 @@
 """Migrations that say the same in every dialect."""
 
 from dataclasses import replace
+from typing import Unpack
 
 from lockstep.planning.wire import Order, OrderedMigration, Policy
-from servers.runner import OWNER, migration, order
+from servers.runner import OWNER, OrderWords, migration, order
 
 USERS = migration(
     "0001",
@@ -23,6 +24,8 @@ def view(columns: str, of: str = "users") -> OrderedMigration:
     )
 
 
-def other(*migrations: OrderedMigration, line: str = "billing", **more: object) -> Order:
+def other(
+    *migrations: OrderedMigration, line: str = "billing", target: str = "latest", **more: Unpack[OrderWords]
+) -> Order:
     """The order of another line, with an owner of its own."""
-    return replace(order(*migrations, **more), line=line, owner=replace(OWNER, name=line))  # type: ignore[arg-type]
+    return replace(order(*migrations, target=target, **more), line=line, owner=replace(OWNER, name=line))

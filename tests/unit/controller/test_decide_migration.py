@@ -16,8 +16,15 @@ FROM = {"configMapKeyRef": {"name": "texts", "key": "1.sql"}}
 SOURCE = Source("texts", "1.sql")
 
 
-def snapshot(member: Member, **more: object) -> MigrationSnapshot:
-    return replace(MigrationSnapshot(member=member, now=NOW), **more)  # type: ignore[arg-type]
+def snapshot(
+    member: Member,
+    *,
+    twins: tuple[str, ...] = (),
+    cycle: tuple[str, ...] = (),
+    consumers: tuple[SchemaVersionFact, ...] = (),
+    waited: float = 0.0,
+) -> MigrationSnapshot:
+    return MigrationSnapshot(member, NOW, twins, cycle, consumers, waited)
 
 
 def applied_by(*members: Member) -> SchemaVersionFact:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lockstep.api import names
 from lockstep.api.reasons import Reason
 from lockstep.api.schemaversion import SchemaVersionSpec
-from lockstep.api.status import Condition
+from lockstep.api.status import Condition, ConditionStatus
 from lockstep.controller import jobs
 from lockstep.controller.decide.requires import find_cycle
 from lockstep.controller.inputs import RunInput, pack_tags, run_input, tag, unpack_tags
@@ -98,8 +98,8 @@ def test_what_changes_the_input_and_what_does_not() -> None:
 
 
 def test_times_of_conditions_move_with_their_status_only() -> None:
-    def made(old: list[Condition], status: str, reason: Reason, now: str) -> Condition:
-        wish = Wish("Ready", status, reason, "x")  # type: ignore[arg-type]
+    def made(old: list[Condition], status: ConditionStatus, reason: Reason, now: str) -> Condition:
+        wish = Wish("Ready", status, reason, "x")
         return conditions(old, [wish], generation=1, now=now)[0]
 
     first = made([], "False", Reason.RUNNING, "t1")

@@ -190,7 +190,7 @@ async def test_a_status_is_written_onto_the_version_that_was_decided_about() -> 
     assert len(world.api.asked) == count
 
 
-async def test_a_conflict_is_decided_about_again() -> None:
+async def test_a_conflict_is_decided_about_again(monkeypatch: pytest.MonkeyPatch) -> None:
     world = a_world(version="7")
     real = world.api.patch
     tries = 0
@@ -205,7 +205,7 @@ async def test_a_conflict_is_decided_about_again() -> None:
             raise ConflictError(409, "Conflict", "")
         return await real(resource, namespace, name, body, subresource)
 
-    world.api.patch = patch  # type: ignore[method-assign]
+    monkeypatch.setattr(world.api, "patch", patch)
     await world.reconciler.work(KEY)
     # What is wanted has just changed: it settles first.
     world.clock.seconds += 60

@@ -143,4 +143,4 @@ def test_nothing_else_than_a_run_error_comes_out(text: str) -> None:
     try:
         read(text)
     except RunError as error:
-        assert error.reason in {Reason.INVALID_URL, Reason.ENGINE_NOT_SUPPORTED}  # noqa: PT017
+        assert error.reason in {Reason.INVALID_URL, Reason.ENGINE_NOT_SUPPORTED}  # noqa: PT017 - either end is right

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -257,9 +256,9 @@ def test_each_line_has_a_byte_far_from_those_of_sqlite() -> None:
     assert max(places) < 2**63 - 1
 
 
-def ran(pod: Pod, path: Path, *texts: str, **more: object) -> Ended:
+def ran(pod: Pod, path: Path, *texts: str) -> Ended:
     steps = [migration(f"{number}", text) for number, text in enumerate(texts, start=1)]
-    return pod.run(replace(order(*steps), **more), url(path))  # type: ignore[arg-type]
+    return pod.run(order(*steps), url(path))
 
 
 PARENTS = (

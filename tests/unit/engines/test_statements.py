@@ -11,18 +11,18 @@ from lockstep.planning.version import Version
 from lockstep.planning.wire import OrderedMigration
 
 
-def script(sql: str, **more: str) -> SqlScript:
+def script(sql: str, transaction: str = "Auto") -> SqlScript:
     step = Step(Direction.UP, Candidate("orders-1", Version.parse("1"), ""))
-    return read_script(Action(step, OrderedMigration("orders-1", "1", "", up=sql, **more)))  # type: ignore[arg-type]
+    return read_script(Action(step, OrderedMigration("orders-1", "1", "", transaction=transaction, up=sql)))
 
 
-def read(sql: str, **more: str) -> int:
-    return script(sql, **more).statements
+def read(sql: str, transaction: str = "Auto") -> int:
+    return script(sql, transaction).statements
 
 
-def reason(sql: str, **more: str) -> tuple[Reason, str]:
+def reason(sql: str, transaction: str = "Auto") -> tuple[Reason, str]:
     with pytest.raises(RunError) as caught:
-        read(f"SELECT 1;\n{sql};", **more)
+        read(f"SELECT 1;\n{sql};", transaction)
     assert caught.value.error is not None
     assert caught.value.error.line == 2
     return caught.value.reason, caught.value.message

@@ -1,6 +1,7 @@
 """The way back: what is undone, in which order, with which text, and what is refused before anything is touched."""
 
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 import pytest
 
@@ -23,6 +24,13 @@ from support.line_model import (
 )
 
 
+class IntentWords(TypedDict, total=False):
+    """What else is asked for."""
+
+    allow_out_of_order: bool
+    rollback: str
+
+
 class Line:
     """A line and its database, taken from target to target."""
 
@@ -30,16 +38,18 @@ class Line:
         self.ledger = Ledger()
         self.database = Database()
 
-    def plan(self, some: list[Candidate], target: str = "latest", **intent: object) -> Plan | Refusal:
-        asked = Intent(parse_target(target), **intent)  # type: ignore[arg-type]
+    def plan(self, some: list[Candidate], target: str = "latest", **intent: Unpack[IntentWords]) -> Plan | Refusal:
+        asked = Intent(parse_target(target), **intent)
         return make_plan("orders", self.ledger.history(), some, asked)
 
-    def refused(self, some: list[Candidate], target: str, **intent: object) -> Refusal:
+    def refused(self, some: list[Candidate], target: str, **intent: Unpack[IntentWords]) -> Refusal:
         result = self.plan(some, target, **intent)
         assert isinstance(result, Refusal), result
         return result
 
-    def to(self, target: str, *some: Candidate, die_after: int | None = None, **intent: object) -> list[str]:
+    def to(
+        self, target: str, *some: Candidate, die_after: int | None = None, **intent: Unpack[IntentWords]
+    ) -> list[str]:
         """Take it there and return the steps; `die_after`: so many commits, and no more."""
         result = self.plan(list(some), target, **intent)
         assert isinstance(result, Plan), result

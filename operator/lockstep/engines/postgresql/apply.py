@@ -126,7 +126,7 @@ class Applier:
         self, action: Action, script: SqlScript, rows: Sequence[JournalRow], waiting: Callable[[str], None]
     ) -> Recorded:
         # Much code that few runs have a use for.
-        from lockstep.engines.postgresql.journal import JournaledStep, Tools  # noqa: PLC0415
+        from lockstep.engines.postgresql.journal import JournaledStep, Tools  # noqa: PLC0415 - as said
 
         entry = next_entry(self.mark, self._claim, action.step.direction, action.migration)
         tools = Tools(

@@ -130,7 +130,7 @@ class PostgresSession:
         order = self._task.order
         assert order.adopt is not None  # noqa: S101 - asked for only then
         # Ten tools are read of by a run that adopts, and imported by no other.
-        from lockstep.engines.postgresql.foreign import read_foreign  # noqa: PLC0415
+        from lockstep.engines.postgresql.foreign import read_foreign  # noqa: PLC0415 - as said
 
         with _own(order, self._control):
             return read_foreign(self._channel, order.adopt, order.line, self._log)
