@@ -133,15 +133,8 @@ def test_authelia_goes_down_again_and_leaves_nothing(any_database: Database, pod
     ]
 
 
-@pytest.fixture
-def server15(any_server: Postgres) -> Postgres:
-    if any_server.version != 15:
-        pytest.skip("the wheel's servers lack an extension that concourse needs")
-    return any_server
-
-
-def test_concourse_goes_down_as_far_as_its_downs_are_good(server15: Postgres, pod: Pod) -> None:
-    database = server15.database()
+def test_concourse_goes_down_as_far_as_its_downs_are_good(any_server: Postgres, pod: Pod) -> None:
+    database = any_server.database()
     wanted = concourse()
     for (missing,) in _missing(database, wanted):
         pytest.skip(f"this server comes without the extension {missing}")
@@ -170,7 +163,7 @@ def test_concourse_goes_down_as_far_as_its_downs_are_good(server15: Postgres, po
 
     # The downs that ran, and nothing of the one that failed: psql has the same catalog after the same texts.
     downs = [each.down or "" for each in reversed(patched[len(left) :])]
-    theirs = server15.database()
+    theirs = any_server.database()
     by_psql(theirs, [*(each.up or "" for each in patched), *downs])
     assert dump(database).replace(database.name, "") == dump(theirs).replace(theirs.name, "")
 
