@@ -111,7 +111,8 @@ class _Past:
         for each in sorted(history.ran, key=lambda ran: ran.sequence):
             self._ran.setdefault(each.name, []).append(each)
         known = {each.version: each.sequence for each in history.applied}
-        self.newest = max(known.values(), default=0)
+        # One that was undone since has come all the same.
+        self.newest = max((*known.values(), *(u.applied for u in history.undone)), default=0)
         self._rises = any(version not in known for version in final)
         # When versions were there that are not any more: from, until.
         self._lost: list[tuple[int, int | None]] = [

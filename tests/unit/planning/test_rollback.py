@@ -456,6 +456,16 @@ def test_a_view_that_was_pruned_does_not_come_back_by_going_up(line: Line) -> No
     assert line.to("3", *ALL) == ["up 3"]
 
 
+def test_nor_by_the_way_back_from_there(line: Line) -> None:
+    shown = view("v", "1")
+    line.to("latest", ONE, TWO, shown)
+    # It is out of the way, and then everybody goes on without it.
+    line.to("base", ONE, TWO, shown, die_after=1)
+    line.to("latest", ONE, TWO, THREE)
+    assert line.to("2", ONE, TWO, THREE) == ["down 3"]
+    assert line.views == []
+
+
 def test_on_a_way_down_and_up_a_view_is_restored_once(line: Line) -> None:
     line.to("1", ONE, V0)
     line.to("3", ONE, THREE, V3)
