@@ -66,7 +66,8 @@ test: venv ## every test, on a fresh machine too: packages, cluster, image, oper
 	@$(MAKE) --no-print-directory install HELM_ARGS="$(HELM_ARGS) $(TEST_HELM_ARGS)"
 	$(BIN)/pytest -n 4 --dist worksteal $(PYTEST_ARGS)
 
-test-all: ## make test, with the suites of each engine on every version of its servers
+test-all: venv ## make test, with the suites of each engine on every version of its servers, and with other tools
+	@PYTHONPATH=tests $(BIN)/python -m bench.getting
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--every-version $(PYTEST_ARGS)"
 
 # On each engine; CHAOS=n for another number of kills, CHAOS_SEED=n for other ones.

@@ -55,8 +55,8 @@ FIXTURES: Final = ("any_server", "server", "target", "ground")
 """Those whose parameter says on which server a test is run."""
 
 
-SLOW = frozenset({"test_ten_thousand_tables"})
-"""Tests of a minute or more that show speed and not a guarantee."""
+SLOW = frozenset({"test_ten_thousand_tables", "test_the_tools_of_this_machine_make_the_same"})
+"""Tests of a minute or more that show speed and not a guarantee, and those for which other tools are got."""
 
 
 def _server(item: pytest.Item) -> str:
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def is_left_out(item: pytest.Item) -> bool:
         runs = EACH_TIME.get(_server(item))
-        return item.name in SLOW or (runs is not None and not runs(item))
+        return getattr(item, "originalname", item.name) in SLOW or (runs is not None and not runs(item))
 
     left_out = [item for item in items if is_left_out(item)]
     if left_out:

@@ -3,9 +3,10 @@
     PYTHONPATH=tests python tests/engines/histories/record.py            # all
     PYTHONPATH=tests python tests/engines/histories/record.py knex goose # those whose names begin so
 
-The tools are installed into .local/histories first (tools.py). Failed and locked histories are made by migrations that
-really fail, and by killing the tool while it works. efcore.postgresql.sql is written by hand: .NET cannot be had from
-the registries that this project uses. Alembic and Django are not here, since the tests run them live.
+The tools are got first, into the cache (tools.py); the files of one that cannot be had stay as they are. Failed and
+locked histories are made by migrations that really fail, and by killing the tool while it works. efcore.postgresql.sql
+is written by hand: .NET cannot be had from the registries that this project uses. Alembic and Django are not here,
+since the tests run them live.
 """
 
 import sys
@@ -94,6 +95,9 @@ def main(beginnings: list[str]) -> None:
     with tempfile.TemporaryDirectory() as place, Servers(Path(place)).running() as servers:
         for recording in RECORDINGS:
             if beginnings and not recording.name.startswith(tuple(beginnings)):
+                continue
+            if not tools.has(recording.needs):
+                print(f"{recording.name} stays as it is: {recording.tool} is not here", flush=True)
                 continue
             for engine in recording.engines:
                 folder = Path(tempfile.mkdtemp(dir=place))

@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 import pymysql
 
-from servers.mariadb import Mariadb
+from servers.mariadb import Mariadb, Mariadb11
 from servers.mariadb import program as mariadb_program
 from servers.postgres import Postgres
 
@@ -76,8 +76,9 @@ class Scratch:
             # In the order that was asked for: the server's is that of its folder's files.
             found = {name.lower(): name for (name,) in self.query(f"SELECT TABLE_NAME {there}")}
             tables = [found[table] for table in tables if table in found]
-            words = [self.dump_program, "--no-defaults", "--compact", "--skip-extended-insert", "--no-tablespaces"]
+            words = [self.dump_program, "--no-defaults", "--skip-ssl", "--compact", "--skip-extended-insert"]
             words += [
+                "--no-tablespaces",
                 "--host=127.0.0.1",
                 f"--port={self.port}",
                 f"--user={USER}",
@@ -98,6 +99,12 @@ class Scratch:
     @property
     def _conninfo(self) -> str:
         return f"postgresql://{USER}:{USER}@127.0.0.1:{self.port}/{self.name}"
+
+
+def mariadb_dump() -> str | None:
+    """Return where mariadb-dump is: Debian's, or that of the servers in the cache."""
+    home = Mariadb11.home()
+    return mariadb_program("mariadb-dump") or (None if home is None else str(home / "bin" / "mariadb-dump"))
 
 
 class Servers:
@@ -138,5 +145,5 @@ class Servers:
                 self._mariadb.admin(f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{USER}'")
             self._mariadb.admin(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
             self._mariadb.admin(f"GRANT ALL ON {name}.* TO '{USER}'@'%'")
-            return Scratch(engine, name, self._mariadb.port, mariadb_program("mariadb-dump") or "")
+            return Scratch(engine, name, self._mariadb.port, mariadb_dump() or "")
         return Scratch(engine, str(self._folder / f"{name}.db"))

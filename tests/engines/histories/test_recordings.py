@@ -1,4 +1,4 @@
-"""The recordings made anew, where the tools are: record.py installs them."""
+"""The recordings made anew, where the tools are: `make test-all` gets them."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from engines.histories import tools
 from engines.histories.asking import recorded
 from engines.histories.record import RECORDINGS, Recording
-from engines.histories.scratch import Servers
+from engines.histories.scratch import Servers, mariadb_dump
 
 
 @pytest.fixture(scope="module")
@@ -18,17 +18,23 @@ def scratch_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         yield running
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
+@pytest.mark.parametrize(
+    ("recording", "engine"),
+    [
+        pytest.param(recording, engine, id=f"{recording.name}-{engine}")
+        for recording in RECORDINGS
+        for engine in recording.engines
+    ],
+)
 def test_the_tools_of_this_machine_make_the_same(
-    recording: Recording, scratch_servers: Servers, tmp_path: Path
+    recording: Recording, engine: str, scratch_servers: Servers, tmp_path: Path
 ) -> None:
     if not tools.has(recording.needs):
-        pytest.skip(f"{recording.tool} is not here; tests/engines/histories/record.py installs it")
-    for engine in recording.engines:
-        folder = tmp_path / engine
-        folder.mkdir()
-        text = recording.record(scratch_servers.database(engine), folder)
-        assert steady(text) == steady(recorded(recording.name, engine))
+        pytest.skip(f"{recording.tool} is not here: {tools.how(recording.needs)}")
+    if engine == "mariadb" and mariadb_dump() is None:
+        pytest.skip("mariadb-dump is not here")
+    text = recording.record(scratch_servers.database(engine), tmp_path)
+    assert steady(text) == steady(recorded(recording.name, engine))
 
 
 def steady(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The tools whose history tables are recorded: installed into a folder of this checkout, and found there.
+"""The tools whose history tables are recorded, and which are measured: in a folder of the cache, and found there.
 
 They come from the package registries as each one's own client is configured: Maven, the Go modules, npm. Active Record
 is Debian's (ruby-activerecord, ruby-pg, ruby-mysql2, ruby-sqlite3). EF Core cannot be had in this way.
@@ -8,12 +8,16 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[3]
-HOME: Final = ROOT / ".local" / "histories"
+from servers.cache import CACHE
+
+HOME: Final = CACHE / "tools"
 HERE: Final = Path(__file__).parent
+JARS: Final = HOME / "jars"
 
 FLYWAY: Final = "12.4.0"
 LIQUIBASE: Final = "4.33.0"
@@ -40,30 +44,39 @@ _MODULES: Final = {
 }
 """Tags and package of each program that Go builds."""
 _NPM: Final = (f"knex@{KNEX}", f"dbmate@{DBMATE}", "pg@8", "mysql2@3", "better-sqlite3@12")
+_ALL: Final = ("jars", *_MODULES, "knex")
+"""What `install` gets; dbmate comes with Knex."""
 
 
-def install() -> None:
-    """Install what is missing; takes some minutes the first time."""
+def install(*names: str) -> None:
+    """Get what is not here, all or those of these names; takes some minutes the first time."""
     HOME.mkdir(parents=True, exist_ok=True)
-    if not has("jars"):
-        _maven()
-    for name, (tags, package) in _MODULES.items():
-        if not has(name):
-            _go(name, tags, package)
-    if not has("knex"):
-        node = HOME / "npm"
-        node.mkdir(exist_ok=True)
-        # Its driver for SQLite is compiled, which newer npms only do for packages that are named.
-        (node / "package.json").write_text(json.dumps({"private": True, "allowScripts": {"better-sqlite3": True}}))
-        _run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *_NPM], node)
-        _run(["npm", "rebuild", "better-sqlite3"], node)
+    for name in names or _ALL:
+        if has(name):
+            continue
+        match name:
+            case "jars":
+                attempt(name, _maven)
+            case "knex":
+                attempt(name, _npm)
+            case _:
+                attempt(name, partial(_go, name, *_MODULES[name]))
+
+
+def attempt(name: str, get: Callable[[], None]) -> None:
+    """Get something; what has no client on this machine, or cannot be had, is said and left out."""
+    print(f"getting {name}", flush=True)
+    try:
+        get()
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        print(f"{name} is not here, so what needs it is left out: {error}", flush=True)
 
 
 def has(name: str) -> bool:
     """Tell whether a tool is here: jars, knex, dbmate, ruby, or a program that Go has built."""
     match name:
         case "jars":
-            return shutil.which("java") is not None and any((HOME / "jars").glob("liquibase-core-*.jar"))
+            return shutil.which("java") is not None and any(JARS.glob("liquibase-core-*.jar"))
         case "knex":
             return any((HOME / "npm" / "node_modules" / "better-sqlite3" / "build" / "Release").glob("*.node"))
         case "dbmate":
@@ -76,15 +89,23 @@ def has(name: str) -> bool:
     return (HOME / "bin" / name).exists()
 
 
+def how(name: str) -> str:
+    """Return how a tool is had that is not here."""
+    if name == "ruby":
+        return "it is in Debian's packages ruby-activerecord, ruby-pg, ruby-mysql2 and ruby-sqlite3"
+    return "`make test-all` gets it where it can"
+
+
 def program(name: str) -> str:
     """Return a program that Go has built, or one of npm's."""
     folder = HOME / "npm" / "node_modules" / ".bin" if name in {"knex", "dbmate"} else HOME / "bin"
     return str(folder / name)
 
 
-def java(*words: str) -> list[str]:
+def java(*words: str, classes: Path | None = None) -> list[str]:
     """Return the command that starts Java with all that is here; a source file or a class first."""
-    return ["java", "-cp", str(HOME / "jars" / "*"), *words]
+    places = [f"{JARS}/*", *([] if classes is None else [str(classes)])]
+    return ["java", "-cp", os.pathsep.join(places), *words]
 
 
 def _maven() -> None:
@@ -97,7 +118,21 @@ def _maven() -> None:
         "<project><modelVersion>4.0.0</modelVersion><groupId>histories</groupId><artifactId>histories</artifactId>"
         f"<version>1</version><dependencies>{lines}</dependencies></project>"
     )
-    _run(["mvn", "-q", "-B", "-f", str(project), "dependency:copy-dependencies", "-DoutputDirectory=jars"], HOME)
+    # Under their own name once they are complete.
+    beside = HOME / "jars.new"
+    shutil.rmtree(beside, ignore_errors=True)
+    _run(["mvn", "-q", "-B", "-f", str(project), "dependency:copy-dependencies", f"-DoutputDirectory={beside}"], HOME)
+    shutil.rmtree(JARS, ignore_errors=True)
+    beside.rename(JARS)
+
+
+def _npm() -> None:
+    node = HOME / "npm"
+    node.mkdir(exist_ok=True)
+    # Its driver for SQLite is compiled, which newer npms only do for packages that are named.
+    (node / "package.json").write_text(json.dumps({"private": True, "allowScripts": {"better-sqlite3": True}}))
+    _run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *_NPM], node)
+    _run(["npm", "rebuild", "better-sqlite3"], node)
 
 
 def _go(name: str, tags: str, package: str) -> None:
