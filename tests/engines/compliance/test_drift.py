@@ -100,3 +100,12 @@ def test_a_failed_run_leaves_nothing_unsettled(place: Place, pod: Pod) -> None:
     pod.run(order(USERS, migration("2", "SELECT * FROM nowhere")), place.secret)
     place.query("CREATE TABLE by_hand (id int)")
     assert "by_hand" in drift(pod.run(order(USERS), place.secret).result).message
+
+
+def test_more_objects_than_one_statement_takes_out(place: Place, pod: Pod) -> None:
+    wide = ", ".join(f"c{number} int" for number in range(600))
+    wanted = (USERS, migration("0002", f"CREATE TABLE wide ({wide})", "DROP TABLE wide"))
+    pod.run(order(*wanted), place.secret)
+    pod.run(order(*wanted, target="1", policy=FREE), place.secret)
+    ended = pod.run(order(USERS), place.secret)
+    assert (ended.code, drift(ended.result).drifted) == (0, False), ended.text

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from lockstep.engines.drift_watch import Decide
 from lockstep.engines.portable.ledger import Ledger
 from lockstep.engines.portable.store import Store
 from lockstep.planning.drift import Change, Expected, Objects, Options
+
+LOT: Final = 500
+"""Objects that are taken out by one statement: SQLite takes only so many values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,10 @@ class PortableDriftStore:
     def _write(self, change: Change) -> None:
         store, tables = self._store, self._store.tables
         objects = tables.objects
-        gone = [{"gone": name} for name in (*change.removed, *change.upserts)]
-        if gone:
-            store.run(delete(objects).where(objects.c.name == bindparam("gone")), gone)
+        # Another line's run may have put them in meanwhile.
+        gone = [*change.removed, *change.upserts]
+        for first in range(0, len(gone), LOT):
+            store.run(delete(objects).where(objects.c.name.in_(gone[first : first + LOT])))
         if change.upserts:
             store.run(insert(objects), [{"name": name, "hash": hashed} for name, hashed in change.upserts.items()])
         if change.options is not None:
