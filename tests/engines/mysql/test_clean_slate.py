@@ -85,6 +85,27 @@ def test_one_run_that_goes_on_after_what_is_dirty(database: MariaDatabase, pod: 
     assert str(at) > "2026"
 
 
+def test_each_migration_waits_for_locks_as_it_says(database: MariaDatabase, pod: Pod) -> None:
+    look = "INSERT INTO waits VALUES ({}, @@lock_wait_timeout, @@innodb_lock_wait_timeout)"
+    own = "SET lock_wait_timeout = 50; "
+    wanted = [
+        migration("1", "CREATE TABLE waits (version int, tables int, rows_ int)"),
+        migration("2", look.format(2), lock_timeout_ms=2000),
+        migration("3", look.format(3), lock_timeout_ms=2000),
+        migration("4", look.format(4)),
+        migration("5", own + look.format(5), lock_timeout_ms=3000),
+        migration("6", look.format(6), lock_timeout_ms=3000),
+    ]
+    done(pod.run(order(*wanted), keys(database)))
+    assert database.query("SELECT * FROM waits ORDER BY version") == [
+        (2, 2, 2),
+        (3, 2, 2),
+        (4, 5, 5),
+        (5, 50, 3),
+        (6, 3, 3),
+    ]
+
+
 def test_a_migration_of_its_own_letters(database: MariaDatabase, pod: Pod) -> None:
     """What is recorded is written in the ledger's letters, whatever the SQL has set."""
     named = migration("1", "SET NAMES latin1; CREATE TABLE t (x int)", description="ünïcode 🐘", name="orders-ü")

@@ -13,7 +13,6 @@ from lockstep.engines.base import Action, ConnectionLostError, Recorded, RunErro
 from lockstep.engines.mysql.failures import Place
 from lockstep.engines.mysql.one_by_one import OneByOne, lasting_tables, writes
 from lockstep.engines.mysql.running import Running, Work
-from lockstep.engines.mysql.session import lock_settings
 from lockstep.engines.mysql.statements import SqlScript
 from lockstep.engines.mysql.store import translated
 from lockstep.engines.mysql.subjects import effect_of
@@ -40,7 +39,7 @@ class Applier:
         admit(action, script, work.server.packet, work.server.database)
         work.session.before(script)
         milliseconds = migration.lock_timeout_ms or work.limits.lock_timeout_ms
-        work.channel.query(lock_settings(max(1, math.ceil(milliseconds / 1000))))
+        work.session.wait_for_locks(max(1, math.ceil(milliseconds / 1000)))
         running = Running(work, action, script, waiting)
         try:
             recorded = self._run(running)

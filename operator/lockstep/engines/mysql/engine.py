@@ -32,7 +32,7 @@ from lockstep.engines.mysql.lease import Lease, until_of
 from lockstep.engines.mysql.lock import Locks
 from lockstep.engines.mysql.running import Made, Work
 from lockstep.engines.mysql.server import Server, check_pooler, check_server, read_server
-from lockstep.engines.mysql.session import SessionState
+from lockstep.engines.mysql.session import OWN_LOCK_SECONDS, SessionState
 from lockstep.engines.mysql.settle import settle
 from lockstep.engines.mysql.statements import SqlScript, read_script
 from lockstep.engines.mysql.store import Around, MysqlStore, own_errors
@@ -133,6 +133,8 @@ class MysqlSession(PortableSession[MysqlStore]):
 
         def attempt() -> Made:
             with own_errors(again=self._control.stop is None):
+                # The last migration may have had another limit.
+                self._state.wait_for_locks(OWN_LOCK_SECONDS)
                 return act()
 
         return self._patience.persist(attempt, None, lambda _: None)

@@ -55,24 +55,20 @@ _MOVING: Final = re.compile(
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 
 
-def settings(server: Server, lock_seconds: int = OWN_LOCK_SECONDS) -> str:
+def settings(server: Server) -> str:
     """Return the statement that sets the session up. Pure."""
     found = (
         _SETTINGS
         | _OF[server.kind]
         | (_GALERA if server.galera else {})
         | {"sql_mode": f"'{SQL_MODES[server.kind]}'"}
-        | _lock_settings(lock_seconds)
+        | _lock_settings(OWN_LOCK_SECONDS)
     )
     return f"SET NAMES utf8mb4, {', '.join(f'SESSION {name} = {value}' for name, value in found.items())}"
 
 
-def lock_settings(seconds: int) -> str:
-    """Return the statement that limits the waiting for locks, of tables and of rows. Pure."""
-    return f"SET {', '.join(f'SESSION {name} = {value}' for name, value in _lock_settings(seconds).items())}"
-
-
 def _lock_settings(seconds: int) -> dict[str, str]:
+    """Return what limits the waiting for locks, of tables and of rows."""
     return {"lock_wait_timeout": str(seconds), "innodb_lock_wait_timeout": str(seconds)}
 
 
@@ -86,10 +82,19 @@ class SessionState:
         self._variables: Mapping[str, str] | None = None
         self._role: str | None = None
         self._settings = settings(server)
+        self._lock_seconds = 0
 
     def set_up(self) -> None:
-        """Set the session up; as soon as nothing is known of it but that it is new."""
+        """Set the session up: when it is new, and whatever SQL has made of it."""
         self._channel.query(self._settings)
+        self._lock_seconds = OWN_LOCK_SECONDS
+
+    def wait_for_locks(self, seconds: int) -> None:
+        """Limit the waiting for locks, unless it is limited so."""
+        if seconds != self._lock_seconds:
+            found = ", ".join(f"SESSION {name} = {value}" for name, value in _lock_settings(seconds).items())
+            self._channel.query(f"SET {found}")
+            self._lock_seconds = seconds
 
     def before(self, script: SqlScript) -> None:
         """Note what a migration may change, if it may change anything."""
@@ -100,7 +105,7 @@ class SessionState:
     def settle(self, script: SqlScript) -> None:
         """Set again what the ledger's statements rely on: in the migration's own transaction, before its record."""
         if script.touches_session:
-            self._channel.query(self._settings)
+            self.set_up()
 
     def clean(self, script: SqlScript) -> None:
         """Take away what a migration has left in the session, as far as it can be found.
@@ -109,9 +114,8 @@ class SessionState:
             ConnectionLostError: if the connection is gone.
         """
         if not script.touches_session:
-            self._channel.query(lock_settings(OWN_LOCK_SECONDS))
             return
-        self._channel.query(self._settings)
+        self.set_up()
         for subject in temporary_tables(script.heads):
             self._try(f"DROP TEMPORARY TABLE IF EXISTS {quoted(subject, self._server.database)}")
         for name in script.prepared:
