@@ -36,10 +36,10 @@ def columns(database: MariaDatabase, table: str) -> list[str]:
     return [str(row[0]) for row in database.query(f"SHOW COLUMNS FROM {table}")]
 
 
-def is_running(database: MariaDatabase, beginning: str) -> Callable[[], bool]:
-    """Tell whether a session of the database is in a statement that begins so."""
+def is_running(database: MariaDatabase, beginning: str, but: int = 0) -> Callable[[], bool]:
+    """Tell whether a session of the database, but that one, is in a statement that begins so."""
     ask = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE DB = '{database.name}' AND INFO LIKE '{beginning}%'"
-    return lambda: bool(database.query(ask))
+    return lambda: bool(database.query(f"{ask} AND ID <> {but}"))
 
 
 def is_free(database: MariaDatabase) -> bool:
