@@ -12,6 +12,7 @@ from lockstep.api.reasons import Reason
 from lockstep.planning.wire import DatabaseOrder, Order, RepairOrder, Tls
 from servers.certificates import Authority, Pair
 from servers.mariadb import APP, PASSWORD, MariaDatabase, Mariadb, program
+from servers.mysql import WHY_NOT, Mysql, is_there
 from servers.process import free_port, give
 from servers.proxy import Proxy
 from servers.runner import Ended, Pod, migration, order
@@ -198,11 +199,18 @@ def test_a_client_certificate(certified: Certified, pod: Pod) -> None:
     fails(pod.run(given, right, client={"tls.crt": pair.certificate, "tls.key": another.key}), Reason.TLS_FAILED)
 
 
-def test_a_server_without_tls(database: MariaDatabase, pod: Pod) -> None:
-    if (
-        database.query("SELECT @@have_ssl")[0][0] == "YES"
-        if "MariaDB" in str(database.query("SELECT VERSION()"))
-        else True
-    ):
-        pytest.skip("this server has TLS")
+@pytest.fixture(scope="module")
+def plain_mysql() -> Iterator[Mysql]:
+    """A MySQL that has no TLS, which others always have."""
+    if not is_there():
+        pytest.skip(WHY_NOT)
+    with Mysql(tls_version="") as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "mariadb11", "plain_mysql"])
+def test_a_server_without_tls(kind: str, pod: Pod, request: pytest.FixtureRequest) -> None:
+    server: Mariadb = request.getfixturevalue(kind)
+    database = server.database()
     fails(pod.run(with_tls(Tls(mode="require")), keys(database)), Reason.TLS_FAILED, "does not offer TLS")
+    server.drop(database)
