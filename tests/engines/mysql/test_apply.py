@@ -157,6 +157,18 @@ def test_a_procedure_that_commits_is_seen(database: MariaDatabase, pod: Pod) -> 
     assert journal(database) == [("3", 1, "finished"), ("3", 2, "unknown")]
 
 
+def test_what_a_procedure_leaves_open_is_committed(database: MariaDatabase, pod: Pod) -> None:
+    """As by whatever commits next, where statements run one by one."""
+    made = migration("2", "CREATE PROCEDURE p() BEGIN START TRANSACTION; INSERT INTO t VALUES (1, 'a'); END")
+    called = migration("3", "CALL p(); CREATE TABLE u (x int)")
+    wanted = (TABLE, made, called, migration("4", "CALL p()", transaction="Never"))
+    ended = pod.run(order(*wanted), keys(database))
+    assert ended.result.error is not None, ended.text
+    assert (ended.result.reason, ended.result.error.version) == (Reason.PARTIAL, "4"), ended.text
+    assert database.query("SELECT id FROM t") == [(1,)]
+    assert applied(database) == ["1", "2", "3"]
+
+
 def test_tables_without_transactions_are_never_rolled_back_in_silence(database: MariaDatabase, pod: Pod) -> None:
     plain = migration("2", "CREATE TABLE m (x int PRIMARY KEY) ENGINE=MyISAM")
     rows = migration("3", "INSERT INTO m VALUES (1); INSERT INTO m VALUES (2), (1)")

@@ -175,6 +175,16 @@ class Channel:
             cursor.execute(sql, params or None)
             return tuple(cursor.fetchall()) if cursor.description else ()
 
+    def change(self, sql: str, *params: object) -> int:
+        """Run one statement of Lockstep's own that writes, and return how many rows it has met.
+
+        Raises:
+            SqlError: if the server refused it.
+            ConnectionLostError: if the connection is gone.
+        """
+        with _translated(self._raw), self._raw.cursor() as cursor:
+            return int(cursor.execute(sql, params))
+
     def warnings(self) -> tuple[tuple[int, str], ...]:
         """Return the first warnings of the last statement: numbers, and words without what may be a row's data."""
         rows = self.query(f"SHOW WARNINGS LIMIT {WARNINGS}")

@@ -13,6 +13,7 @@ from lockstep.engines.mysql import failures
 from lockstep.engines.mysql.channel import SqlError, StatementTimeoutError, StoppedError
 from lockstep.engines.mysql.errors import DENIED, NOT_BEGUN, PASSING, own_error
 from lockstep.engines.mysql.images import has_happened, images, to_note
+from lockstep.engines.mysql.notes import Note, finished, started
 from lockstep.engines.mysql.running import Running
 from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, refused
 from lockstep.engines.mysql.store import translated
@@ -68,6 +69,8 @@ class OneByOne:
         self._script = running.script
         self._journal = running.work.recorder.journal
         self._done = _done(running, noted)
+        self._ended: Statement | None = None
+        """One that has ended well, and whose note does not say so yet."""
         running.left = bool(self._done)
 
     def run(self) -> Recorded:
@@ -78,13 +81,19 @@ class OneByOne:
             ConnectionLostError: if it is not known what is there.
         """
         running, script = self._running, self._script
-        for part in script.parts:
-            if script.kind(part) is Kind.SESSION:
-                running.retry(partial(self._session, part))
-            elif part.number not in self._done:
-                running.retry(partial(self._one, part))
-        running.settle_session()
-        return running.retry(self._record)
+        try:
+            for part in script.parts:
+                if script.kind(part) is Kind.SESSION:
+                    self._note_end()
+                    running.retry(partial(self._session, part))
+                elif part.number not in self._done:
+                    running.retry(partial(self._one, part))
+            running.settle_session()
+            # What is noted is taken away with the record.
+            return running.retry(self._record)
+        except RunError:
+            self._note_end()
+            raise
 
     def _record(self) -> Recorded:
         try:
@@ -101,6 +110,7 @@ class OneByOne:
     def _one(self, part: Statement) -> None:
         meaning = self._meaning(part)
         if meaning.kind is Kind.PLAIN:
+            self._note_end()
             self._with_its_note(part)
         else:
             self._by_itself(part, meaning)
@@ -139,10 +149,11 @@ class OneByOne:
         work.channel.query("START TRANSACTION")
         try:
             running.statement(part)
+            note = finished(part.number, self._script.digest(part))
             with translated():
-                work.recorder.fence(running.action.label)
-                self._start(part, None)
-                self._journal.finish(running.step, running.direction, part.number)
+                if not running.write(note):
+                    work.recorder.fence(running.action.label)
+                    running.write(note)
                 work.store.commit()
         except (SqlError, StoppedError, StatementTimeoutError) as error:
             if not work.channel.roll_back():
@@ -155,14 +166,18 @@ class OneByOne:
             raise
 
     def _by_itself(self, part: Statement, meaning: Meaning) -> None:
-        """Run what commits by itself, noted before and after."""
+        """Run what commits by itself, noted before; that it has ended is noted with the next, where that can wait."""
         running, work = self._running, self._work
         effect, database = meaning.effect, work.server.database
         before = images(work.channel, effect, database)
         note = to_note(meaning.sql[:HEAD] if effect.settling is not Settling.NEVER else "", before)
-        running.note(lambda: self._start(part, note))
+        running.jot(*self._end(), started(part.number, self._script.digest(part), note))
+        self._ended = None
         try:
             running.statement(part)
+            if work.channel.in_transaction:
+                # A procedure has left it open.
+                work.channel.query("COMMIT")
         except (SqlError, StoppedError, StatementTimeoutError) as error:
             work.channel.roll_back()
             if meaning.never_began(error):
@@ -170,9 +185,18 @@ class OneByOne:
             else:
                 self._failed(part, effect, before, drops=meaning.drops)
             raise running.explained(error, part) from error
-        if part.number != self._script.parts[-1].number:
-            # That of the last one is taken away with the record.
-            running.note(lambda: self._journal.finish(running.step, running.direction, part.number))
+        self._ended = part
+        if effect.settling is Settling.NEVER and part.number != self._script.parts[-1].number:
+            # After a crash nothing but its note could tell it.
+            self._note_end()
+
+    def _end(self) -> tuple[Note, ...]:
+        return () if self._ended is None else (finished(self._ended.number, self._script.digest(self._ended)),)
+
+    def _note_end(self) -> None:
+        if end := self._end():
+            self._running.jot(*end)
+            self._ended = None
 
     def _failed(self, part: Statement, effect: Effect, before: Sequence[str | None] | None, *, drops: bool) -> None:
         """See what a statement has left that failed; nothing: it is as if it had never begun.

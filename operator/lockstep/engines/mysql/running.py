@@ -15,6 +15,7 @@ from lockstep.engines.mysql.blockers import Blockers
 from lockstep.engines.mysql.channel import Channel, SqlError, StatementTimeoutError, StoppedError
 from lockstep.engines.mysql.errors import PASSING
 from lockstep.engines.mysql.failures import Failure, Place
+from lockstep.engines.mysql.notes import Note, Notes
 from lockstep.engines.mysql.prepared import Prepared
 from lockstep.engines.mysql.server import Server
 from lockstep.engines.mysql.session import SessionState
@@ -36,6 +37,7 @@ class Work:
     channel: Channel
     store: Store
     recorder: Recorder
+    notes: Notes
     server: Server
     session: SessionState
     control: Control
@@ -161,7 +163,30 @@ class Running:
         recorder.mark = entry.mark
         return recorded
 
-    def note(self, write: Callable[[], None]) -> None:
+    def jot(self, *notes: Note) -> None:
+        """Write notes of statements and commit them, by one statement where that does; as `note` otherwise.
+
+        Raises:
+            RunError: as `note`.
+        """
+
+        def attempt() -> bool:
+            with own_errors(again=True):
+                return self.write(*notes)
+
+        if not self._notes.persist(attempt, self.action.migration.version, self.waiting):
+            self.note(lambda: self.write(*notes))
+
+    def write(self, *notes: Note) -> bool:
+        """Write notes of statements; tell whether they are written.
+
+        Raises:
+            SqlError: if they could not be.
+            ConnectionLostError: if it is not known.
+        """
+        return self.work.notes.write(self.step, self.direction, self.checksum, notes)
+
+    def note(self, write: Callable[[], object]) -> None:
         """Write to the journal, in a transaction of its own that has passed the fence; a stop does not keep it from it.
 
         Raises:
