@@ -7,6 +7,8 @@ import pytest
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
 from lockstep.engines.mysql.apply import admit
+from lockstep.engines.mysql.channel import SqlError
+from lockstep.engines.mysql.one_by_one import Meaning
 from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, read_script
 from lockstep.engines.mysql.subjects import Settling, Subject, effect_of, judge, temporary_tables
 from lockstep.planning.plan import Candidate, Direction, Step
@@ -236,3 +238,23 @@ def test_what_only_the_server_can_tell() -> None:
         with pytest.raises(RunError, match="the ledger is in it"):
             admit(action(drop), script(drop), 1300, "db")
     admit(action("DROP DATABASE other"), script("DROP DATABASE other"), 1300, "db")
+
+
+@pytest.mark.parametrize(
+    ("sql", "number", "text", "expected"),
+    [
+        ("CALL p()", 1305, "PROCEDURE db.p does not exist", True),
+        ("CALL P", 1305, "PROCEDURE db.p does not exist", True),
+        ("CALL `other`.`a b`(1)", 1305, "PROCEDURE other.a b does not exist", True),
+        ("CALL p()", 1370, "execute command denied to user 'a'@'%' for routine 'db.p'", True),
+        ("CALL p()", 1305, "PROCEDURE db.pp does not exist", False),
+        ("CALL p()", 1305, "PROCEDURE other.p does not exist", False),
+        ("CALL p()", 1305, "FUNCTION db.p does not exist", False),
+        ("CALL p()", 1370, "execute command denied to user 'a'@'%' for routine 'db.q'", False),
+        ("CALL p()", 1318, "Incorrect number of arguments for PROCEDURE db.p; expected 1, got 0", False),
+        ("BEGIN NOT ATOMIC CALL p(); END", 1305, "PROCEDURE db.p does not exist", False),
+    ],
+)
+def test_a_call_that_has_not_reached_its_procedure(sql: str, number: int, text: str, expected: bool) -> None:
+    words = tuple(sql.split("(", maxsplit=1)[0].split()[:3])
+    assert Meaning(Kind.OPAQUE, sql, words).never_began(SqlError(number, text), "db") is expected

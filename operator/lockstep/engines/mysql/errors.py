@@ -24,10 +24,12 @@ NO_SUCH_SAVEPOINT: Final = 1305
 NOT_ROLLED_BACK: Final = 1196
 """Warning of a ROLLBACK: what was changed in tables without transactions stays."""
 TOO_LARGE: Final = frozenset({1153, 1301, 3056})
-NOT_BEGUN: Final = frozenset({1064, 1149, 1235})
+NOT_BEGUN: Final = frozenset({1064, 1235})
 """A syntax error, and what this server does not support: the statement was read and not run."""
-DENIED: Final = frozenset({1044, 1142, 1143, 1227})
-"""The user lacks a right on a database, a table, a column, or the server: asked before a definition is touched."""
+DENIED: Final = frozenset({1044, 1142, 1227})
+"""The user lacks a right on a database, a table, or the server: asked before a definition is touched."""
+NO_PROCEDURE: Final = 1305
+NO_RIGHT_TO_CALL: Final = 1370
 
 LOST: Final = frozenset({0, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055})
 """With these the session is gone: closed, killed, the server shut down, or the network broke."""

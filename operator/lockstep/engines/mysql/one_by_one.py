@@ -11,13 +11,20 @@ from lockstep.engines.base import Recorded, RunError
 from lockstep.engines.lexing import Statement
 from lockstep.engines.mysql import failures
 from lockstep.engines.mysql.channel import SqlError, StatementTimeoutError, StoppedError
-from lockstep.engines.mysql.errors import DENIED, NOT_BEGUN, PASSING, own_error
+from lockstep.engines.mysql.errors import (
+    DENIED,
+    NO_PROCEDURE,
+    NO_RIGHT_TO_CALL,
+    NOT_BEGUN,
+    PASSING,
+    own_error,
+)
 from lockstep.engines.mysql.images import has_happened, images, to_note
 from lockstep.engines.mysql.notes import Note, finished, started
 from lockstep.engines.mysql.running import Running
 from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, refused
 from lockstep.engines.mysql.store import translated
-from lockstep.engines.mysql.subjects import HEAD, NEVER, Effect, Settling, effect_of
+from lockstep.engines.mysql.subjects import HEAD, NEVER, Effect, Settling, called, effect_of
 from lockstep.engines.portable.journal import FINISHED, Noted
 
 _WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH"})
@@ -38,6 +45,7 @@ class Meaning:
     kind: Kind
     sql: str
     words: tuple[str, ...] = ()
+    keywords: frozenset[str] = frozenset()
 
     @property
     def drops(self) -> bool:
@@ -49,15 +57,28 @@ class Meaning:
         """What it changes, and how that can be told."""
         return effect_of(self.sql) if self.kind is Kind.COMMITS else NEVER
 
-    def never_began(self, error: Exception) -> bool:
+    def never_began(self, error: Exception, database: str) -> bool:
         """Tell whether an error says that nothing of it has run; of what runs statements it may be one of theirs."""
         if not isinstance(error, SqlError):
             return False
         if error.number in DENIED:
-            # What a query in it may not read shows late.
-            return self.kind is Kind.COMMITS and "SELECT" not in self.words
+            # What a query in it may not read shows late: a table that was to be replaced is gone then.
+            return self.kind is Kind.COMMITS and "SELECT" not in self.keywords
         runs_others = self.kind is Kind.OPAQUE and not _RUN_OTHERS.isdisjoint(self.words)
-        return error.number in NOT_BEGUN and not runs_others
+        return self._not_called(error, database) if runs_others else error.number in NOT_BEGUN
+
+    def _not_called(self, error: SqlError, database: str) -> bool:
+        """Tell whether an error says that there is no such procedure as is called, or no right to call it.
+
+        One that runs may meet that of another, and not of itself: it stays where it is until it has ended.
+        """
+        one = called(self.sql)
+        if one is None:
+            return False
+        name = f"{one.schema or database}.{one.name}".casefold()
+        words = error.words.casefold()
+        missing = error.number == NO_PROCEDURE and words == f"procedure {name} does not exist"
+        return missing or (error.number == NO_RIGHT_TO_CALL and words.endswith(f" for routine '{name}'"))
 
 
 class OneByOne:
@@ -123,10 +144,10 @@ class OneByOne:
             RunError: StatementRefused, if it executes what is refused.
         """
         sql, kind = self._script.sql(part), self._script.kind(part)
-        words = part.words
+        words, keywords = part.words, part.keywords
         if kind is Kind.OPAQUE and words[:1] == ("EXECUTE",) and (found := self._running.prepared.of(sql)) is not None:
             sql, inner = found
-            words, kind = inner.words, kind_of(inner.words)
+            words, keywords, kind = inner.words, inner.keywords, kind_of(inner.words)
             if (why := refused(inner, sql)) is not None:
                 place = self._running.place(part)
                 raise RunError(Reason.STATEMENT_REFUSED, f"{place.words()}: {why}", error=place.detail())
@@ -134,7 +155,7 @@ class OneByOne:
             kind = Kind.OPAQUE
         if kind is Kind.PLAIN and words[:1] and words[0] in _WRITES and lasting_tables(self._running, (sql,)):
             kind = Kind.OPAQUE
-        return Meaning(kind, sql, words)
+        return Meaning(kind, sql, words, keywords)
 
     def _session(self, part: Statement) -> None:
         """Run what concerns the session alone: in each run again, since the session is another."""
@@ -180,7 +201,7 @@ class OneByOne:
                 work.channel.query("COMMIT")
         except (SqlError, StoppedError, StatementTimeoutError) as error:
             work.channel.roll_back()
-            if meaning.never_began(error):
+            if meaning.never_began(error, database):
                 running.note(lambda: self._journal.drop(running.step, running.direction, part.number))
             else:
                 self._failed(part, effect, before, drops=meaning.drops)

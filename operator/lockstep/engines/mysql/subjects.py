@@ -144,6 +144,12 @@ def effect_of(sql: str) -> Effect:
     return NEVER if not found else Effect(Settling.IMAGE, tuple(dict.fromkeys(found)))
 
 
+def called(sql: str) -> Subject | None:
+    """Return the procedure that a CALL calls."""
+    reader = _Reader(sql)
+    return reader.subject("procedure") if reader.take("CALL") else None
+
+
 def _image(one: Subject | None) -> list[Subject] | None:
     return None if one is None else [one]
 
