@@ -61,6 +61,8 @@ def settled(database: MariaDatabase, pods: Pods, text: str, word: bytes) -> list
         first.kill()
     wait_until_free(database)
     ended = done(second.run(order(BASE, two), keys(database)))
+    assert ended.result.drift is not None
+    assert not ended.result.drift.drifted, "what the dead run did is taken for another's work"
     assert (applied(database), journal(database)) == (["1", "2"], [])
     assert "last" in tables(database)
     return ended.events("settled")
@@ -182,3 +184,52 @@ def test_the_session_of_a_run_that_goes_on_is_what_the_text_has_made_it(database
     wait_until_free(database, 40)
     done(second.run(order(migration("1", text)), keys(database)))
     assert database.query("SELECT x FROM a") == [(7,)]
+
+
+def test_what_has_ended_is_noted_before_rows_are_changed(database: MariaDatabase, pod: Pod) -> None:
+    """They may take long."""
+    done(pod.run(order(BASE), keys(database)))
+    two = migration("2", "CREATE TABLE u (x int); INSERT INTO t (id) VALUES (1)", lock_timeout_ms=60_000)
+    with holding(database, "INSERT INTO t (id) VALUES (1)"):
+        pod.start(order(BASE, two), keys(database))
+        wait_until(is_running(database, "INSERT INTO t"), what="the waiting statement")
+        assert journal(database) == [("2", 1, "finished")]
+    done(pod.end())
+
+
+def test_the_end_of_what_nobody_can_tell_is_noted_at_once(database: MariaDatabase, pods: Pods) -> None:
+    """Before it is looked what the next statement is about."""
+    first, second = pods("first"), pods("second")
+    done(second.run(order(BASE), keys(database)))
+    two = migration("2", "CALL q(); ALTER TABLE t ADD COLUMN y int")
+    with FaultyProxy(database.server.port) as proxy:
+        proxy.on(QUERY + b"SHOW CREATE TABLE", Fault.FREEZE)
+        first.start(order(BASE, two), keys(database, port=proxy.port))
+        assert proxy.struck.wait(30)
+        first.kill()
+    wait_until_free(database)
+    assert journal(database) == [("2", 1, "finished")]
+    done(second.run(order(BASE, two), keys(database)))
+    assert columns(database, "t") == ["id", "name", "y"]
+
+
+def test_what_has_ended_is_noted_where_the_next_is_refused(maria_database: MariaDatabase, pod: Pod) -> None:
+    two = migration("2", "CREATE TABLE u (x int); EXECUTE IMMEDIATE 'COMMIT'")
+    ended = pod.run(order(BASE, two), keys(maria_database))
+    assert ended.result.reason is Reason.STATEMENT_REFUSED, ended.text
+    assert journal(maria_database) == [("2", 1, "finished")]
+
+
+def test_what_a_run_notes_is_fenced(database: MariaDatabase, pod: Pod) -> None:
+    """One that was overtaken ends what it is at, and begins nothing more."""
+    two = migration("2", "ALTER TABLE t ADD COLUMN y int; CREATE TABLE u (x int)", lock_timeout_ms=60_000)
+    done(pod.run(order(BASE), keys(database)))
+    with holding(database, "SELECT * FROM t"):
+        pod.start(order(BASE, two), keys(database))
+        wait_until(is_running(database, "ALTER TABLE"), what="the waiting statement")
+        database.query("UPDATE lockstep_run SET epoch = epoch + 1, holder = 'another'")
+    ended = pod.end()
+    assert ended.result.reason is Reason.FENCED, ended.text
+    assert columns(database, "t") == ["id", "name", "y"]
+    assert "u" not in tables(database)
+    assert journal(database) == [("2", 1, "started")]
