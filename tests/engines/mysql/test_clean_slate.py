@@ -2,7 +2,7 @@
 
 import pytest
 
-from engines.mysql.words import applied, done, keys
+from engines.mysql.words import applied, done, journal, keys, tables
 from lockstep.api.reasons import Reason
 from lockstep.engines.mysql.session import SQL_MODES
 from servers.mariadb import MariaDatabase
@@ -111,6 +111,21 @@ def test_a_migration_of_its_own_letters(database: MariaDatabase, pod: Pod) -> No
     named = migration("1", "SET NAMES latin1; CREATE TABLE t (x int)", description="ünïcode 🐘", name="orders-ü")
     done(pod.run(order(named), keys(database)))
     assert database.query("SELECT name, description FROM lockstep_history") == [("orders-ü", "ünïcode 🐘")]
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["latin1", "latin1 COLLATE latin1_german2_ci", "gbk", "sjis", "utf8mb4 COLLATE utf8mb4_unicode_ci", "binary"],
+)
+def test_what_is_noted_under_other_letters(names: str, database: MariaDatabase, pod: Pod) -> None:
+    made = f"SET NAMES {names}; SET sql_mode = ''; CREATE TABLE a (x int); CREATE TABLE `b\\` (y int)"
+    half = f"{made}; INSERT INTO a VALUES (1); CREATE TABLE c (x int); CREATE TABLE a (z int)"
+    ended = pod.run(order(migration("1", half)), keys(database))
+    assert ended.result.error is not None, ended.text
+    assert (ended.result.reason, ended.result.error.statement) == (Reason.STATEMENT_FAILED, 7), ended.text
+    assert journal(database) == [("1", number, "finished") for number in (3, 4, 5, 6)]
+    done(pod.run(order(migration("1", half.replace("a (z", "d (z"))), keys(database)))
+    assert tables(database) == {"a", "b\\", "c", "d"}
 
 
 def test_names_are_compared_letter_by_letter(database: MariaDatabase, pod: Pod) -> None:

@@ -1,7 +1,7 @@
 """Notes in the journal, each of one statement that is a transaction of its own and has the fence in it.
 
 What commits by itself is noted before it runs and after it has ended. The end of one and the beginning of the next are
-one note: there is nothing in between that could change what is there.
+one statement: nothing runs in between, so that still at most one is in doubt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ class Notes:
         claim = self._claim
         values = (value for note in notes for value in _values(note))
         mine = (claim.line, claim.epoch, claim.holder)
-        sql = self._form.format(rows=rows)
+        sql = self._form.replace("{rows}", rows)
         return self._channel.change(sql, step, direction, checksum, *values, *mine, checksum) > 0
 
 
