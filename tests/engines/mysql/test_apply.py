@@ -166,7 +166,8 @@ BLOCKS = {
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS.keys())
 def test_an_error_of_what_a_block_runs_is_in_doubt(block: str, maria_database: MariaDatabase, pod: Pod) -> None:
-    inside = "INSERT INTO t VALUES (1, 'a'); COMMIT; EXECUTE IMMEDIATE 'GARBAGE';"
+    inside = "INSERT INTO t VALUES (1, 'a'); COMMIT; UPDATE t SET name = 'b'; DELETE FROM t WHERE id = 2;"
+    inside += " EXECUTE IMMEDIATE 'GARBAGE';"
     made = migration("2", f"CREATE PROCEDURE p() BEGIN {inside} END")
     ended = pod.run(order(TABLE, made, migration("3", block.format(inside))), keys(maria_database))
     assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text

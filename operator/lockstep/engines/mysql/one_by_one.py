@@ -207,8 +207,9 @@ class OneByOne:
                 self._failed(part, effect, before, drops=meaning.drops)
             raise running.explained(error, part) from error
         self._ended = part
-        if effect.settling is Settling.NEVER and part.number != self._script.parts[-1].number:
-            # After a crash nothing but its note could tell it.
+        can_wait = effect.settling is Settling.AGAIN or (effect.settling is Settling.IMAGE and before is not None)
+        if not can_wait and part.number != self._script.parts[-1].number:
+            # After a crash nothing but its note may be able to tell it.
             self._note_end()
 
     def _end(self) -> tuple[Note, ...]:
