@@ -219,7 +219,7 @@ def test_a_procedure_that_commits_is_seen(database: MariaDatabase, pod: Pod) -> 
 def test_what_a_procedure_leaves_open_is_committed(database: MariaDatabase, pod: Pod) -> None:
     """As by whatever commits next, where statements run one by one."""
     made = migration("2", "CREATE PROCEDURE p() BEGIN START TRANSACTION; INSERT INTO t VALUES (1, 'a'); END")
-    called = migration("3", "CALL p(); CREATE TABLE u (x int)")
+    called = migration("3", "CREATE TABLE u (x int); CALL p()")
     wanted = (TABLE, made, called, migration("4", "CALL p()", transaction="Never"))
     ended = pod.run(order(*wanted), keys(database))
     assert ended.result.error is not None, ended.text
