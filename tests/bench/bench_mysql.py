@@ -1,7 +1,7 @@
-"""The runner on MariaDB or MySQL against a bare PyMySQL loop of the same statements: `python tests/bench/bench_mysql.py`.
+"""The runner on MariaDB or MySQL against a PyMySQL loop of the same statements: `python tests/bench/bench_mysql.py`.
 
 The loop sends one statement after the other, in autocommit, and keeps no record. Rounds are interleaved, each on an
-empty database; the figure is the median of the rounds' ratios. `--trace` says what a run sends, and how long that takes.
+empty database; the figure is the median of the rounds' ratios. `--trace` says what a run sends and how long it takes.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def traced() -> Iterator[dict[str, list[float]]]:
     took: dict[str, list[float]] = defaultdict(list)
     plain = pymysql.connections.Connection.query
 
-    def query(self: "pymysql.Connection[Any]", sql: Any, unbuffered: bool = False) -> int:  # noqa: FBT001, FBT002
+    def query(self: "pymysql.Connection[Any]", sql: Any, unbuffered: bool = False) -> int:
         text = sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql)
         began = time.perf_counter()
         try:
