@@ -31,7 +31,7 @@ def test_a_database_that_holds_something_is_left_alone(place: Place, pod: Pod) -
     ],
 )
 def test_another_tools_history_is_named(table: str, words: str, place: Place, pod: Pod) -> None:
-    for name in ("a", "b", table):
+    for name in (*"abcde", table):
         place.query(f"CREATE TABLE {name} (id int)")
     for mode in (Mode.RUN, Mode.PLAN):
         ended = pod.run(order(*ALL, mode=mode), place.secret)

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
+from lockstep.engines import tool_tables
 from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.errors import PASSING, is_lost, number_of, own_error
@@ -16,11 +17,13 @@ from lockstep.planning.wire import Order
 
 # Not from information_schema, which would look at every table, and wait for those that are being altered.
 _TRIGGERS: Final = "SHOW TRIGGERS LIKE 'lockstep\\_%'"
+# Other tools' histories first: they say how the database is adopted.
 _OTHERS: Final = (
-    """
+    f"""
 SELECT TABLE_NAME FROM information_schema.TABLES
-WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT LIKE 'lockstep\\_%' ORDER BY TABLE_NAME LIMIT 4
-""",
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT LIKE 'lockstep\\_%'
+ORDER BY TABLE_NAME IN ({tool_tables.AS_SQL}) DESC, TABLE_NAME LIMIT 4
+""",  # noqa: S608 - constants
     """
 SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() ORDER BY ROUTINE_NAME LIMIT 4
 """,
@@ -71,7 +74,7 @@ class Around:
 
     def others(self) -> Sequence[str]:
         """Return the names of a few objects that are not Lockstep's; none if its migrations may have made them."""
-        found = sorted(str(name) for ask in _OTHERS for (name,) in self._channel.query(ask))
+        found = [str(name) for ask in _OTHERS for (name,) in self._channel.query(ask)]
         return () if found and self._has_begun() else found[:4]
 
     def _has_begun(self) -> bool:
