@@ -36,7 +36,7 @@ from lockstep.runner.report import Report
 from servers.postgres import Database
 from servers.process import wait_until
 from servers.runner import order
-from support.examples import examples
+from support.examples import FUZZ, examples
 from support.line_model import Choices, Entry, Ledger, candidate, down_of, text_of, up_of, version, view
 from support.line_model import Database as Model
 
@@ -557,7 +557,7 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fault]:
     made.disarm()
 
 
-@pytest.mark.timeout(1800)  # two or three minutes of one core, which others may want too
+@pytest.mark.timeout(1800 * (FUZZ or 1))  # two or three minutes of one core, which others may want too
 def test_any_life_of_a_line(database: Database, fault: Fault) -> None:
     seen: Counter[str] = Counter()
 

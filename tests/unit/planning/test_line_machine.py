@@ -22,7 +22,7 @@ from lockstep.planning.plan import Candidate, Dependent, Direction, Plan, Refusa
 from lockstep.planning.planner import Intent, make_plan
 from lockstep.planning.simulation import carry_out
 from lockstep.planning.version import BASE, Version
-from support.examples import examples
+from support.examples import FUZZ, examples
 from support.line_model import (
     Choices,
     Database,
@@ -391,7 +391,7 @@ class Life:
         assert views == {name: text for name, (text, _) in self.database.views.items()}
 
 
-@pytest.mark.timeout(900)  # a minute of one core, which others may want too
+@pytest.mark.timeout(900 * (FUZZ or 1))  # a minute of one core, which others may want too
 def test_any_life_of_a_line() -> None:
     seen: Counter[str] = Counter()
 
