@@ -78,6 +78,28 @@ def test_killed_after_the_statement(text: str, database: MariaDatabase, pods: Po
     assert [(each["statement"], each["found"]) for each in found] == [(1, "it took effect")]
 
 
+def test_tables_that_are_alike_and_have_changed_places_do_not_do_so_twice(database: MariaDatabase, pods: Pods) -> None:
+    """Nothing shows it: it is a person who says whether they have."""
+    first, second = pods("first"), pods("second")
+    twins = migration("1", "CREATE TABLE t (x int); CREATE TABLE u LIKE t; INSERT INTO t VALUES (1)")
+    swap = migration("2", "RENAME TABLE t TO tmp, u TO t, tmp TO u; CREATE TABLE last (x int)")
+    done(second.run(order(twins), keys(database)))
+    with FaultyProxy(database.server.port) as proxy:
+        proxy.on(b"'finished'", Fault.FREEZE)
+        first.start(order(twins, swap), keys(database, port=proxy.port))
+        assert proxy.struck.wait(30)
+        first.kill()
+    wait_until_free(database)
+    ended = second.run(order(twins, swap), keys(database))
+    assert [event["found"] for event in ended.events("settled")] == ["nobody can tell"]
+    assert ended.result.reason is Reason.PARTIAL, ended.text
+    assert database.query("SELECT * FROM u") == [(1,)]
+    said = RepairOrder("token", "StatementApplied", "2")
+    done(second.run(order(twins, swap, repair=said), keys(database)))
+    assert (applied(database), journal(database)) == (["1", "2"], [])
+    assert database.query("SELECT * FROM u") == [(1,)]
+
+
 @pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER])
 def test_cut_at_the_statement(fault: Fault, database: MariaDatabase, pod: Pod) -> None:
     """The run itself goes on in a new session."""

@@ -188,6 +188,22 @@ def test_what_a_definition_is_about(sql: str, subjects: list[Subject]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("renamed", "turns"),
+    [
+        ("t TO u", False),
+        ("t TO old, new TO t", False),
+        ("t TO u, u TO v", False),
+        ("t TO x, u TO t, x TO u", True),
+        ("t TO x, u TO t, v TO u, x TO v", True),
+        # One that is named with its database may be the same one as without.
+        ("t TO d.x, u TO t, x TO u", True),
+    ],
+)
+def test_tables_that_change_places(renamed: str, turns: bool) -> None:
+    assert effect_of(f"RENAME TABLE {renamed}").turns is turns
+
+
+@pytest.mark.parametrize(
     ("sql", "settling"),
     [
         ("GRANT ALL ON x.* TO y", Settling.AGAIN),

@@ -23,7 +23,8 @@ _COLUMNS: Final = {
 """Which column of SHOW CREATE has the definition."""
 _ABSENT: Final = frozenset({1049, 1146, 1305, 1360, 1539, 4091})
 _COUNTER: Final = re.compile(r" AUTO_INCREMENT=\d+")
-FORMAT: Final = 1
+_NAME: Final = re.compile(r"\ACREATE TABLE `(?:[^`]|``)*+`")
+FORMAT: Final = 2
 
 
 class UnreadableError(Exception):
@@ -47,8 +48,9 @@ def image(channel: Channel, subject: Subject, database: str) -> str | None:
     text = rows[0][_COLUMNS[kind]] if rows else None
     if text is None:
         raise UnreadableError(f"the definition of {subject.kind} {subject.name} is not shown to this user")
-    # Rows of others move the counter.
-    return hashlib.sha256(_COUNTER.sub("", str(text)).encode()).hexdigest()
+    # Rows of others move the counter; by its name a table would not be known again where it has got another.
+    shown = _NAME.sub("CREATE TABLE", _COUNTER.sub("", str(text)))
+    return hashlib.sha256(shown.encode()).hexdigest()
 
 
 def images(channel: Channel, effect: Effect, database: str) -> tuple[str | None, ...] | None:
@@ -76,6 +78,12 @@ def of_note(note: str | None) -> tuple[str, tuple[str | None, ...] | None] | Non
         return str(found["head"]), None if before is None else tuple(before)
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def are_alike(images: Sequence[str | None]) -> bool:
+    """Tell whether two objects that are there have one and the same image. Pure."""
+    there = [each for each in images if each is not None]
+    return len(set(there)) < len(there)
 
 
 def has_happened(

@@ -19,7 +19,7 @@ from lockstep.engines.mysql.errors import (
     PASSING,
     own_error,
 )
-from lockstep.engines.mysql.images import has_happened, images, to_note
+from lockstep.engines.mysql.images import are_alike, has_happened, images, to_note
 from lockstep.engines.mysql.notes import Note, finished, started
 from lockstep.engines.mysql.running import Running
 from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, refused
@@ -207,7 +207,8 @@ class OneByOne:
                 self._failed(part, effect, before, drops=meaning.drops)
             raise running.explained(error, part) from error
         self._ended = part
-        can_wait = effect.settling is Settling.AGAIN or (effect.settling is Settling.IMAGE and before is not None)
+        told = effect.settling is Settling.IMAGE and before is not None and not (effect.turns and are_alike(before))
+        can_wait = told or effect.settling is Settling.AGAIN
         if not can_wait and part.number != self._script.parts[-1].number:
             # After a crash nothing but its note may be able to tell it.
             self._note_end()

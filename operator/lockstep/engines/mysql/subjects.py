@@ -53,6 +53,8 @@ class Effect:
 
     settling: Settling
     subjects: tuple[Subject, ...] = ()
+    turns: bool = False
+    """Whether it gives each object's name to another: run twice, it is as if it had not run."""
 
 
 NEVER: Final = Effect(Settling.NEVER)
@@ -139,7 +141,11 @@ def effect_of(sql: str) -> Effect:
         reader.take("TABLE")
         one = reader.subject("table")
         return NEVER if one is None else Effect(Settling.EMPTY, (one,))
-    read = {"CREATE": _create, "ALTER": _alter, "DROP": _drop, "RENAME": _rename}.get(verb)
+    if verb == "RENAME":
+        renamed = _rename(reader)
+        subjects = tuple(dict.fromkeys(one for pair in renamed for one in pair))
+        return Effect(Settling.IMAGE, subjects, turns=_turns(renamed)) if renamed else NEVER
+    read = {"CREATE": _create, "ALTER": _alter, "DROP": _drop}.get(verb)
     found = read(reader) if read is not None else None
     return NEVER if not found else Effect(Settling.IMAGE, tuple(dict.fromkeys(found)))
 
@@ -211,20 +217,32 @@ def _drop(reader: _Reader) -> list[Subject] | None:
     return reader.subjects(kind)
 
 
-def _rename(reader: _Reader) -> list[Subject] | None:
+def _rename(reader: _Reader) -> list[tuple[Subject, Subject]]:
+    """Return what gets which name; nothing where that cannot be read."""
     if not (reader.take("TABLE") or reader.take("TABLES")):
-        return None
+        return []
     _conditions(reader)
-    found: list[Subject] = []
+    found: list[tuple[Subject, Subject]] = []
     while True:
         before = reader.subject("table")
         _ = reader.take("WAIT", reader.word) or reader.take("NOWAIT")
         after = reader.subject("table") if reader.take("TO") else None
         if before is None or after is None:
-            return None
-        found += [before, after]
+            return []
+        found.append((before, after))
         if not reader.take(","):
             return found
+
+
+def _turns(renamed: Sequence[tuple[Subject, Subject]]) -> bool:
+    """Tell whether the names that are taken are those that were there: a, b as b, a; in whatever database."""
+    there: set[str] = set()
+    now: set[str] = set()
+    for before, after in renamed:
+        if before.name not in now:
+            there.add(before.name)
+        now = now - {before.name} | {after.name}
+    return there == now
 
 
 def judge(before: Sequence[str | None], now: Sequence[str | None], *, drops: bool) -> bool | None:
