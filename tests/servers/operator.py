@@ -7,23 +7,23 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from servers.controlplane import ControlPlane, clean_environment
+from servers.controlplane import ControlPlane, RefusedError, clean_environment
 from servers.process import free_port
 from support.waiting import eventually
 
 FAST = {
-    "LOCKSTEP_LEASE_SECONDS": "4",
-    "LOCKSTEP_RENEW_SECONDS": "2.5",
     "LOCKSTEP_RETRY_SECONDS": "0.5",
     "LOCKSTEP_SETTLE_MILLISECONDS": "200",
     "LOCKSTEP_BACKOFF_SECONDS": "0.5",
     "LOCKSTEP_BACKOFF_MAX_SECONDS": "2",
 }
-"""Settings under which tests need not wait long."""
+"""Settings under which tests need not wait long. The Lease is as long as elsewhere: on a busy machine a second or two
+without an answer are no reason to lose it."""
 
 
 class Operator:
@@ -33,6 +33,8 @@ class Operator:
         self, plane: ControlPlane, namespace: str, name: str = "one", kubeconfig: Path | None = None, **environment: str
     ) -> None:
         self.name = name
+        self._plane = plane
+        self._namespace = namespace
         self.http_port = free_port()
         self._log = plane.folder / f"operator-{namespace}-{name}-{time.monotonic_ns()}.log"
         self._environment = {
@@ -60,8 +62,7 @@ class Operator:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.process.poll() is None:
             self.send(signal.SIGCONT)
-            self.process.kill()
-            self.process.wait()
+            self.kill()
         if error is not None:
             print(f"--- operator {self.name}\n{self.text()[-6000:]}")
 
@@ -69,10 +70,17 @@ class Operator:
         """Send a signal."""
         self.process.send_signal(number)
 
-    def kill(self) -> None:
-        """Kill it with -9."""
+    def kill(self, *, frees_lease: bool = True) -> None:
+        """Kill it with -9.
+
+        Args:
+            frees_lease: take its Lease away, so that the next one need not wait for the end of it.
+        """
         self.process.kill()
         self.process.wait()
+        if frees_lease:
+            with suppress(RefusedError):
+                self._plane.delete("leases", self._namespace, "lockstep-controller")
 
     def ended(self, seconds: float = 20) -> int:
         """Wait for its end and return the exit code."""
