@@ -9,7 +9,7 @@ from lockstep.api.reasons import Reason
 from lockstep.planning.result import Result
 from lockstep.planning.wire import DriftOrder, Mode, Order, OrderedMigration, Policy
 from servers.faults import Fault, FaultyProxy
-from servers.inprocess import take
+from servers.inprocess import Done, take
 from servers.postgres import Database
 from servers.runner import OWNER, Pod, keys_of, migration, order
 
@@ -303,11 +303,20 @@ def written(database: Database) -> object:
     return database.query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
 
 
+def without_a_write(database: Database, wanted: Order) -> Done:
+    """Carry out an order, and see that nothing is written. Autovacuum writes too, now and then: so not each time."""
+    for _ in range(3):
+        number = written(database)
+        done = take(database, wanted)
+        if written(database) == number:
+            return done
+    raise AssertionError("something is written each time")
+
+
 def test_a_plan_writes_nothing(any_database: Database) -> None:
     to(any_database, "latest", *ALL, drift=DriftOrder("Ignore"))
-    before, number = whole(any_database), written(any_database)
-    done = take(any_database, planning(*ALL, target="1"))
-    assert written(any_database) == number
+    before = whole(any_database)
+    done = without_a_write(any_database, planning(*ALL, target="1"))
     assert whole(any_database) == before
     result = done.result
     assert (result.reason, result.applied, result.version) == (Reason.PLANNED, 0, "3")
@@ -320,9 +329,7 @@ def test_a_plan_writes_nothing(any_database: Database) -> None:
 
 
 def test_a_plan_for_a_database_without_a_ledger_makes_none(any_database: Database) -> None:
-    number = written(any_database)
-    done = take(any_database, planning(*ALL))
-    assert written(any_database) == number
+    done = without_a_write(any_database, planning(*ALL))
     assert any_database.query("SELECT to_regnamespace('lockstep')") == [(None,)]
     assert done.result.plan is not None
     assert (done.result.plan.count, done.result.plan.direction, done.result.version) == (3, "Up", "base")
@@ -333,13 +340,11 @@ def test_a_plan_for_a_database_without_a_ledger_makes_none(any_database: Databas
 
 @pytest.mark.parametrize("drift", ["Report", "Block"])
 def test_a_plan_that_looks_for_drift_writes_nothing_either(drift: str, any_database: Database) -> None:
-    number = written(any_database)
-    assert take(any_database, planning(*ALL, drift=DriftOrder(drift))).result.reason is Reason.PLANNED
-    assert written(any_database) == number
+    planned = without_a_write(any_database, planning(*ALL, drift=DriftOrder(drift)))
+    assert planned.result.reason is Reason.PLANNED
     to(any_database, "latest", *ALL)
-    number = written(any_database)
-    assert take(any_database, planning(*ALL, target="1", drift=DriftOrder(drift))).result.reason is Reason.PLANNED
-    assert written(any_database) == number
+    planned = without_a_write(any_database, planning(*ALL, target="1", drift=DriftOrder(drift)))
+    assert planned.result.reason is Reason.PLANNED
 
 
 def test_a_plan_does_not_wait_for_the_lock(database: Database, pod: Pod) -> None:
