@@ -40,7 +40,7 @@ from support.examples import FUZZ, examples
 from support.line_model import Choices, Entry, Ledger, candidate, down_of, text_of, up_of, version, view
 from support.line_model import Database as Model
 
-LIVES = 300
+LIVES = 200
 VERSIONS = ("1", "2", "3", "4", "5")
 HELD = (
     "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database "

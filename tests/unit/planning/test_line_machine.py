@@ -37,7 +37,7 @@ from support.line_model import (
     view,
 )
 
-LIVES = 10_000
+LIVES = 5_000
 VERSIONS = ("1", "2", "3", "3.5", "4", "5", "6")
 VIEWS = ("a", "b")
 
