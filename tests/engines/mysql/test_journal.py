@@ -15,7 +15,7 @@ from engines.mysql.words import (
     wait_until_free,
 )
 from lockstep.api.reasons import Reason
-from lockstep.planning.wire import RepairOrder
+from lockstep.planning.wire import Order, RepairOrder
 from servers.counting import CountingProxy, MysqlFraming, Strike
 from servers.faults import Fault, FaultyProxy, by_mysql
 from servers.mariadb import MariaDatabase
@@ -49,17 +49,22 @@ QUERY = b"\x03"
 """Before each statement on the wire; the journal holds its text too."""
 
 
+def kill_at(word: bytes, pod: Pod, wanted: Order, database: MariaDatabase, seconds: float = 20) -> None:
+    """Kill a run where it says a word that the server never gets; return once the lock is free."""
+    with FaultyProxy(database.server.port) as proxy:
+        proxy.on(word, Fault.FREEZE)
+        pod.start(wanted, keys(database, port=proxy.port))
+        assert proxy.struck.wait(30)
+        pod.kill()
+    wait_until_free(database, seconds)
+
+
 def settled(database: MariaDatabase, pods: Pods, text: str, word: bytes) -> list[dict[str, object]]:
     """Kill a run where it says a word that the server never gets; return what the next run found of its statement."""
     first, second = pods("first"), pods("second")
     two = migration("2", f"{text}; CREATE TABLE last (x int)")
     done(second.run(order(BASE), keys(database)))
-    with FaultyProxy(database.server.port) as proxy:
-        proxy.on(word, Fault.FREEZE)
-        first.start(order(BASE, two), keys(database, port=proxy.port))
-        assert proxy.struck.wait(30)
-        first.kill()
-    wait_until_free(database)
+    kill_at(word, first, order(BASE, two), database)
     ended = done(second.run(order(BASE, two), keys(database)))
     assert (applied(database), journal(database)) == (["1", "2"], [])
     assert "last" in tables(database)
@@ -84,12 +89,7 @@ def test_tables_that_are_alike_and_have_changed_places_do_not_do_so_twice(databa
     twins = migration("1", "CREATE TABLE t (x int); CREATE TABLE u LIKE t; INSERT INTO t VALUES (1)")
     swap = migration("2", "RENAME TABLE t TO tmp, u TO t, tmp TO u; CREATE TABLE last (x int)")
     done(second.run(order(twins), keys(database)))
-    with FaultyProxy(database.server.port) as proxy:
-        proxy.on(b"'finished'", Fault.FREEZE)
-        first.start(order(twins, swap), keys(database, port=proxy.port))
-        assert proxy.struck.wait(30)
-        first.kill()
-    wait_until_free(database)
+    kill_at(b"'finished'", first, order(twins, swap), database)
     ended = second.run(order(twins, swap), keys(database))
     assert [event["found"] for event in ended.events("settled")] == ["nobody can tell"]
     assert ended.result.reason is Reason.PARTIAL, ended.text
@@ -165,12 +165,7 @@ def test_what_nobody_can_tell_waits_for_a_person(database: MariaDatabase, pods: 
     one = migration("1", "CREATE TABLE t (x int); CREATE PROCEDURE p() INSERT INTO t VALUES (1)")
     two = migration("2", "CALL p(); INSERT INTO t VALUES (2)")
     done(second.run(order(one), keys(database)))
-    with FaultyProxy(database.server.port) as proxy:
-        proxy.on(b"'finished'", Fault.FREEZE)
-        first.start(order(one, two), keys(database, port=proxy.port))
-        assert proxy.struck.wait(30)
-        first.kill()
-    wait_until_free(database)
+    kill_at(b"'finished'", first, order(one, two), database)
     ended = second.run(order(one, two), keys(database))
     assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
     assert "StatementApplied" in ended.result.message
@@ -196,12 +191,7 @@ def test_the_session_of_a_run_that_goes_on_is_what_the_text_has_made_it(database
     )
     database.query("SELECT 1")
     first, second = pods("first"), pods("second")
-    with FaultyProxy(database.server.port) as proxy:
-        proxy.on(QUERY + b"INSERT INTO a SELECT", Fault.FREEZE)
-        first.start(order(migration("1", text)), keys(database, port=proxy.port))
-        assert proxy.struck.wait(30)
-        first.kill()
-    wait_until_free(database, 40)
+    kill_at(QUERY + b"INSERT INTO a SELECT", first, order(migration("1", text)), database, 40)
     done(second.run(order(migration("1", text)), keys(database)))
     assert database.query("SELECT x FROM a") == [(7,)]
 
@@ -222,12 +212,7 @@ def test_what_a_run_has_made_that_died_is_not_taken_for_anothers(database: Maria
     first, second = pods("first"), pods("second")
     done(second.run(order(BASE), keys(database)))
     two = migration("2", "CREATE TABLE u (x int); INSERT INTO t (id) VALUES (1)")
-    with FaultyProxy(database.server.port) as proxy:
-        proxy.on(QUERY + b"INSERT INTO t", Fault.FREEZE)
-        first.start(order(BASE, two), keys(database, port=proxy.port))
-        assert proxy.struck.wait(30)
-        first.kill()
-    wait_until_free(database, 40)
+    kill_at(QUERY + b"INSERT INTO t", first, order(BASE, two), database, 40)
     ended = done(second.run(order(BASE, two), keys(database)))
     assert ended.result.drift is not None
     assert not ended.result.drift.drifted, ended.text
@@ -239,12 +224,7 @@ def test_the_end_of_what_nobody_can_tell_is_noted_at_once(text: str, database: M
     first, second = pods("first"), pods("second")
     done(second.run(order(BASE), keys(database)))
     two = migration("2", f"{text}; ALTER TABLE t ADD COLUMN y int")
-    with FaultyProxy(database.server.port) as proxy:
-        proxy.on(QUERY + b"SHOW CREATE TABLE", Fault.FREEZE)
-        first.start(order(BASE, two), keys(database, port=proxy.port))
-        assert proxy.struck.wait(30)
-        first.kill()
-    wait_until_free(database)
+    kill_at(QUERY + b"SHOW CREATE TABLE", first, order(BASE, two), database)
     assert journal(database) == [("2", 1, "finished")]
     done(second.run(order(BASE, two), keys(database)))
     assert columns(database, "t") == ["id", "name", "y"]
