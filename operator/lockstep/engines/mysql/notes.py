@@ -12,7 +12,7 @@ from lockstep.engines.entries import Claim
 from lockstep.engines.mysql.channel import Channel
 from lockstep.engines.mysql.session import quote
 from lockstep.engines.mysql.store import MysqlStore
-from lockstep.engines.portable.journal import FINISHED, STARTED
+from lockstep.engines.portable.journal import FINISHED, STARTED, UNKNOWN
 from lockstep.engines.portable.tables import PREFIX
 
 # The run's row stays locked until the commit, so that no other run begins in between. Only one that is marked as that
@@ -38,7 +38,7 @@ class Note:
     """Of the statement's text."""
     state: str
     words: str | None = None
-    """What shall be known to tell whether it took effect."""
+    """What shall be known to tell whether it took effect; of one in doubt, why nobody can tell."""
 
 
 def started(statement: int, digest: str, words: str | None) -> Note:
@@ -49,6 +49,11 @@ def started(statement: int, digest: str, words: str | None) -> Note:
 def finished(statement: int, digest: str) -> Note:
     """Say that a statement has ended well. Pure."""
     return Note(statement, digest, FINISHED)
+
+
+def doubted(statement: int, digest: str, why: str) -> Note:
+    """Say that nobody can tell whether a statement took effect. Pure."""
+    return Note(statement, digest, UNKNOWN, why)
 
 
 class Notes:

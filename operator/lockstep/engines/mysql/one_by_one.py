@@ -20,7 +20,7 @@ from lockstep.engines.mysql.errors import (
     own_error,
 )
 from lockstep.engines.mysql.images import are_alike, has_happened, images, to_note
-from lockstep.engines.mysql.notes import Note, finished, started
+from lockstep.engines.mysql.notes import Note, doubted, finished, started
 from lockstep.engines.mysql.running import Running
 from lockstep.engines.mysql.statements import Kind, SqlScript, kind_of, refused
 from lockstep.engines.mysql.store import translated
@@ -239,25 +239,8 @@ class OneByOne:
         running.note(lambda: self._journal.drop(running.step, running.direction, part.number))
 
     def _doubt(self, part: Statement, why: str) -> RunError:
-        running = self._running
-
-        def write() -> None:
-            self._start(part, None)
-            self._journal.doubt(running.step, running.direction, part.number, why)
-
-        running.note(write)
-        return failures.doubtful(running.place(part), why)
-
-    def _start(self, part: Statement, note: str | None) -> None:
-        running = self._running
-        self._journal.start(
-            running.step,
-            running.direction,
-            part.number,
-            checksum=running.checksum,
-            digest=self._script.digest(part),
-            note=note,
-        )
+        self._running.jot(doubted(part.number, self._script.digest(part), why))
+        return failures.doubtful(self._running.place(part), why)
 
 
 def _done(running: Running, noted: Sequence[Noted]) -> frozenset[int]:
