@@ -229,7 +229,11 @@ def test_a_server_that_crashes_in_mid_run(pods: Pods) -> None:
 
 
 def test_a_failover_that_loses_what_this_run_had_committed(any_database: Database, pod: Pod) -> None:
-    pod.start(order(ONE, SLOW), keys_of(any_database))
+    # A step that takes a second is on the disk when the next one begins.
+    steps = (ONE, migration("1.1", "SELECT pg_sleep(1.1)"), SLOW)
+    pod.start(order(*steps), keys_of(any_database))
+    pod.wait_for("applied")
+    pod.wait_for("applied")
     wait_until(sleeps(any_database))
     any_database.query("DELETE FROM lockstep.history; DELETE FROM lockstep.applied")
     any_database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'")

@@ -236,6 +236,9 @@ class _Session:
         """Take them for what shall be."""
         self.ledger.drift = None
 
+    def harden(self) -> None:
+        """Nothing crashes here."""
+
     def settle_drift(self) -> None:
         """Take this run's changes in."""
 

@@ -133,6 +133,8 @@ class Recorded:
     """When it was committed by the database's clock (RFC 3339, UTC)."""
     rows: int | None = None
     """Rows that its SQL has touched, where the engine counts them."""
+    is_durable: bool = True
+    """Whether it outlives a crash of the server for sure, with all before it; if not, `harden` makes it so."""
     next_is_sent: bool = False
     """Whether the step behind it is on its way already: to be applied next, whatever has come up."""
 
@@ -231,6 +233,14 @@ class Session(Protocol):
         Raises:
             RunError: if they could not be recorded.
             ConnectionLostError: if it is not known whether they are there.
+        """
+
+    def harden(self) -> None:
+        """See that all that was recorded outlives a crash of the server; called before it is reported as done.
+
+        Raises:
+            RunError: if the server does not say so.
+            ConnectionLostError: if it is not known what is there.
         """
 
     def drift(self) -> DriftFinding:

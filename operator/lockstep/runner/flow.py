@@ -2,9 +2,8 @@
 
 import random
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain, pairwise
 from typing import Final
 
@@ -14,29 +13,27 @@ from lockstep.engines.base import (
     ConnectionLostError,
     Engine,
     LedgerState,
+    Recorded,
     RunError,
     Script,
     Session,
     Task,
 )
 from lockstep.engines.control import Control
-from lockstep.planning.checksum import ABSENT
-from lockstep.planning.plan import Direction, History, Plan
+from lockstep.planning.plan import Plan
 from lockstep.planning.result import (
-    LAST_STEPS,
     ErrorDetail,
-    LedgerMark,
     Progress,
     Result,
     StepDone,
 )
-from lockstep.planning.version import BASE, Version
 from lockstep.planning.wire import Mode
 from lockstep.runner import repairs
 from lockstep.runner.actions import recorded_only, to_actions
-from lockstep.runner.drifting import DriftReport
+from lockstep.runner.drifting import SETTLE_SECONDS, DriftReport
 from lockstep.runner.judge import needs_approval, plan_of, summary_of
 from lockstep.runner.report import Report
+from lockstep.runner.state import State, done
 
 LOCK_SECONDS: Final = 5.0
 """How long to wait for another run's lock before giving way to a later attempt."""
@@ -47,38 +44,6 @@ SESSIONS: Final = 5
 RECONNECT_SECONDS: Final = 1.0
 SHORT: Final = 4096
 """Characters of a text that is sooner read again than kept as a script."""
-
-
-@dataclass
-class State:
-    """What is known of the run so far, kept across lost sessions."""
-
-    total: int = 0
-    applied: set[Version] | None = None
-    """The line's versions in the database; None: not learnt yet."""
-    mark: LedgerMark | None = None
-    entered: bool = False
-    doing: tuple[Action, ...] = ()
-    """The steps whose ends are not known, if the session is lost now."""
-    touched: bool = False
-    """Whether this run may have changed the database: by a part of a step, too."""
-    taken: int = 0
-    """How many steps this run took."""
-    steps: deque[StepDone] = field(default_factory=lambda: deque(maxlen=LAST_STEPS))
-    """The last of them."""
-    recent: tuple[StepDone, ...] = ()
-    """Steps of earlier runs, where the status knows none."""
-    repaired: str | None = None
-
-    @property
-    def version(self) -> Version | None:
-        """The line's version."""
-        return None if self.applied is None else max(self.applied, default=BASE)
-
-    def add(self, done: StepDone) -> None:
-        """Note a step that this run took."""
-        self.taken += 1
-        self.steps.append(done)
 
 
 class Run:
@@ -103,8 +68,10 @@ class Run:
                 lost += 1
                 self._report.log("connection_lost", level="warning", session=lost)
                 if (stop := self._control.stop) is not None:
+                    self._state.give_up()
                     return self._failed(RunError(stop, "the run was stopped, and its connection is gone"))
                 if lost >= SESSIONS:
+                    self._state.give_up()
                     text = f"the connection was lost {lost} times; what is in the ledger is true, the rest is not there"
                     return self._failed(RunError(Reason.CONNECTION_LOST, text))
                 self._progress("Connecting", "the connection was lost")
@@ -160,12 +127,11 @@ class Run:
         """Note what the ledger says, also of the step that was under way when a session was lost."""
         state = self._state
         state.entered = True
+        lost = state.reconcile(ledger.history)
         self._note(ledger)
-        for doing in state.doing:
-            if not _holds(ledger.history, doing):
-                break
-            state.add(_done(doing, 0, ""))
-        state.doing = ()
+        if lost:
+            # The server has crashed before they were on the disk; they are done once more.
+            self._report.log("steps_lost", level="warning", steps=lost)
         sequence = ledger.mark.sequence if ledger.mark is not None else 0
         self._report.log(
             "locked", line=self._order.line, version=str(state.version), sequence=sequence, holder=self._pod
@@ -174,7 +140,8 @@ class Run:
     def _note(self, ledger: LedgerState) -> None:
         state = self._state
         state.applied = {each.version for each in ledger.history.applied}
-        state.mark = ledger.mark
+        # With the claim's commit all before it is on the disk.
+        state.hardened(ledger.mark)
         if ledger.recent and not state.taken and not state.touched:
             state.recent = ledger.recent
         if ledger.repaired and self._order.repair is not None:
@@ -189,9 +156,9 @@ class Run:
             self._drift.accept(session, order.confirm)
         action = repairs.subject(order, ledger.history, self._order)
         recorded = session.repair(order, action)
-        self._state.mark = recorded.mark
+        self._state.hardened(recorded.mark)
         self._state.repaired = order.token
-        self._state.add(_done(action, 0, recorded.at))
+        self._state.add(done(action, 0, recorded.at))
         self._report.log("repaired", action=order.action, token=order.token, version=order.version)
         return order.action in repairs.OF_VERSIONS
 
@@ -245,7 +212,6 @@ class Run:
         only, rest = recorded_only(plan)
         actions = to_actions(rest, self._order, session)
         steps = self._scripted(actions, self._read(actions))
-        is_blocked = False
         try:
             if only:
                 self._record(session, to_actions(only, self._order, session))
@@ -257,16 +223,34 @@ class Run:
                     raise RunError(stop, why)
                 is_sent = self._one(session, step, following)
         except RunError as error:
-            is_blocked = error.reason in {Reason.LOCK_TIMEOUT, Reason.LOCK_HELD}
+            self._finish(session, error)
             raise
-        finally:
-            # A lost session leaves it open: the next run takes it in.
-            if self._state.touched and not self._state.doing:
-                self._drift.settle(session, is_blocked=is_blocked)
+        self._finish(session, None)
         self._progress("Running")
         taken = self._state.taken
         at = f"line {self._order.line!r} is at version {self._state.version}"
         return self._result(Reason.UP_TO_DATE, f"{taken} step(s) applied; {at}" if taken else at)
+
+    def _finish(self, session: Session, error: RunError | None) -> None:
+        """See that what was done outlives a crash, and take what it has changed for what shall be.
+
+        Args:
+            session: the run's; one that is lost leaves both to the next run.
+            error: why the run ends before its plan does.
+        """
+        if not self._state.touched:
+            return
+        is_blocked = error is not None and error.reason in {Reason.LOCK_TIMEOUT, Reason.LOCK_HELD}
+        try:
+            with self._control.grace(SETTLE_SECONDS, at_most=is_blocked):
+                session.harden()
+        except RunError as why:
+            if error is None:
+                raise
+            self._report.log("not_hardened", level="warning", reason=why.reason.value, message=why.message)
+        else:
+            self._state.hardened(self._state.last)
+        self._drift.settle(session, is_blocked=is_blocked)
 
     def _read(self, actions: Sequence[Action]) -> dict[int, Script]:
         """See that all of them may run, before the first does; return the scripts of the long ones, by their place."""
@@ -282,7 +266,7 @@ class Run:
         """Record what is not run, in one commit."""
         self._state.touched = True
         for action, recorded in zip(actions, session.record(actions), strict=True):
-            self._took(action, recorded.mark, _done(action, 0, recorded.at))
+            self._took(action, recorded, done(action, 0, recorded.at))
 
     def _one(self, session: Session, step: tuple[Action, Script], following: tuple[Action, Script] | None) -> bool:
         """Run a step; tell whether the following one is on its way already."""
@@ -302,30 +286,20 @@ class Run:
             raise
         self._state.doing = self._state.doing[1:] if recorded.next_is_sent else ()
         ms = int((time.monotonic() - began) * 1000)
-        self._took(action, recorded.mark, _done(action, ms, recorded.at), script.statements, recorded.rows)
+        self._took(action, recorded, done(action, ms, recorded.at), script.statements)
         return recorded.next_is_sent
 
-    def _took(
-        self, action: Action, mark: LedgerMark, done: StepDone, statements: int = 0, rows: int | None = None
-    ) -> None:
-        state = self._state
-        state.mark = mark
-        state.add(done)
-        version = action.step.candidate.version
-        if version is not None and state.applied is not None:
-            if action.step.direction is Direction.DOWN:
-                state.applied.discard(version)
-            else:
-                state.applied.add(version)
+    def _took(self, action: Action, recorded: Recorded, step: StepDone, statements: int = 0) -> None:
+        self._state.took(action, recorded, step)
         self._report.log(
             "applied",
             name=action.migration.name,
             version=action.migration.version,
             direction=action.step.direction.value,
             statements=statements,
-            rows=rows,
-            ms=done.ms,
-            sequence=mark.sequence,
+            rows=recorded.rows,
+            ms=step.ms,
+            sequence=recorded.mark.sequence,
         )
 
     @property
@@ -356,22 +330,3 @@ class Run:
             repaired=state.repaired,
             steps=(*state.recent, *state.steps),
         )
-
-
-def _done(action: Action, ms: int, at: str) -> StepDone:
-    migration = action.migration
-    return StepDone(migration.name, migration.version, action.step.direction.value, ms, at, migration.kind)
-
-
-def _holds(history: History, doing: Action) -> bool:
-    """Tell whether a step whose end was not learnt has been committed: the ledger, under the lock, decides."""
-    migration, direction = doing.migration, doing.step.direction
-    if migration.version is None:
-        now = ABSENT if direction is Direction.DOWN else migration.up_checksum
-        return any(each.name == migration.name and each.up_checksum == now for each in history.repeated)
-    version = doing.step.candidate.version
-    there = [each for each in history.applied if each.version == version]
-    if direction is Direction.DOWN:
-        # Under whatever name it was applied.
-        return not there
-    return any(each.name == migration.name for each in there)

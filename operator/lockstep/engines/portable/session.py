@@ -80,6 +80,9 @@ class PortableSession(ABC, Generic[Mine]):
         with self._own():
             return self._patient(lambda: self._records.record(actions))
 
+    def harden(self) -> None:
+        """Every commit has waited for the disk already, if the server or the file is set so."""
+
     def drift(self) -> DriftFinding:
         """Look for changes made by hand."""
         with self._own():

@@ -17,6 +17,7 @@ from lockstep.engines.entries import Claim, Entry, next_entry
 from lockstep.engines.patience import PassingError, Patience
 from lockstep.engines.postgresql.blockers import Blockers
 from lockstep.engines.postgresql.channel import Channel
+from lockstep.engines.postgresql.durability import Durability
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure
 from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, ROLLBACK, Frame
 from lockstep.engines.postgresql.journal_sql import NOTHING_IN_DOUBT
@@ -78,6 +79,7 @@ class Applier:
         self._recorder = Recorder(channel, task.order.database.ledger_schema, claim, task.identity)
         self._frame = Frame(settings, task.order.limits, control, channel.server_version)
         self._patience = Patience(control, log, blockers)
+        self._durability = Durability(channel, task.order.database.ledger_schema, claim)
         self._journal: dict[tuple[str, str], list[JournalRow]] | None = None
         self._sent: _Framed | None = None
         """The step that is on its way already."""
@@ -173,6 +175,10 @@ class Applier:
             raise RunError(Reason.REPAIR_REFUSED, what, error=ErrorDetail(migration.version)) from error
         return recorded
 
+    def harden(self) -> None:
+        """Wait until all that was recorded is on the disk."""
+        self._durability.harden()
+
     def _commit(self, records: Sequence[Command], marks: Sequence[LedgerMark]) -> tuple[Recorded, ...]:
         """Run statements of the ledger's own in one transaction."""
         try:
@@ -201,7 +207,8 @@ class Applier:
             Command("DISCARD TEMP"),
             *(Command(f"SET {name} = {value}") for name, value in limits.items()),
         ]
-        end = [IMMEDIATE, *self._frame.reset, self._recorder.step(action, entry), COMMIT]
+        record = self._recorder.step(action, entry, waits=self._durability.waits)
+        end = [IMMEDIATE, *self._frame.reset, record, COMMIT]
         return _Framed(action, entry, _groups(script, begin, end), len(begin), lock_timeout, statement_timeout)
 
     def _following(self, step: tuple[Action, SqlScript] | None, mark: LedgerMark) -> _Framed | None:
@@ -244,7 +251,8 @@ class Applier:
                 error=ErrorDetail(action.migration.version),
             )
         self.mark, self._sent = framed.entry.mark, ahead
-        return Recorded(framed.entry.mark, replies[-2].rows[0][0] or "")
+        is_durable = self._durability.committed(replies[-2])
+        return Recorded(framed.entry.mark, replies[-2].rows[0][0] or "", is_durable=is_durable)
 
     def _roll_back(self) -> None:
         """Leave nothing of a step that failed, nor of the one that was sent behind it."""

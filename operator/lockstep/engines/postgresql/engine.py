@@ -166,6 +166,11 @@ class PostgresSession:
         with _own(self._task.order, self._control):
             return self._work.record(actions)
 
+    def harden(self) -> None:
+        """Wait until all that was recorded is on the disk."""
+        with _own(self._task.order, self._control):
+            self._work.harden()
+
     def drift(self) -> DriftFinding:
         """Look for changes made by hand."""
         with _own(self._task.order, self._control):

@@ -52,9 +52,13 @@ WITH history AS (
     ) AS v (checksum, body) WHERE v.body IS NOT NULL
     ON CONFLICT (checksum) DO NOTHING
 )"""
+# When it was, and `off` where its COMMIT does not wait for the disk: see durability.py.
 _AT: Final = """
 SELECT pg_catalog.to_char(pg_catalog.timezone('UTC'::pg_catalog.text, history.at),
-                          'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::pg_catalog.text)
+                          'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::pg_catalog.text),
+       CASE WHEN NOT $20::pg_catalog.bool
+             AND history.at < pg_catalog.transaction_timestamp() + '1 s'::pg_catalog.interval
+            THEN pg_catalog.set_config('synchronous_commit'::pg_catalog.text, 'off'::pg_catalog.text, true) END
 FROM history
 """
 
@@ -62,7 +66,7 @@ _APPLIED: Final = """, applied AS (
     INSERT INTO @.applied (line, canonical, version, name, kind, up_checksum, down_checksum, irreversible, requires,
                            sequence)
     VALUES ($1::pg_catalog.text, $7::pg_catalog.text, $6::pg_catalog.text, $8::pg_catalog.text, $10::pg_catalog.text,
-            $11::pg_catalog.text, $12::pg_catalog.text, $20::pg_catalog.text, $21::pg_catalog.jsonb,
+            $11::pg_catalog.text, $12::pg_catalog.text, $21::pg_catalog.text, $22::pg_catalog.jsonb,
             $4::pg_catalog.int8)
 """
 RECORD_VERSION: Final = f"{_HISTORY}{_APPLIED}){_AT}"
@@ -90,8 +94,8 @@ RECORD_REPEATABLE: Final = "".join(
         _HISTORY,
         """, repeated AS (
     INSERT INTO @.repeatable (line, name, up_checksum, down_checksum, kind, undone, sequence)
-    VALUES ($1::pg_catalog.text, $8::pg_catalog.text, $20::pg_catalog.text, $12::pg_catalog.text,
-            $10::pg_catalog.text, $21::pg_catalog.text, $4::pg_catalog.int8)
+    VALUES ($1::pg_catalog.text, $8::pg_catalog.text, $21::pg_catalog.text, $12::pg_catalog.text,
+            $10::pg_catalog.text, $22::pg_catalog.text, $4::pg_catalog.int8)
     ON CONFLICT (line, name) DO UPDATE SET
         up_checksum = excluded.up_checksum, down_checksum = excluded.down_checksum, kind = excluded.kind,
         undone = excluded.undone, sequence = excluded.sequence
@@ -104,7 +108,7 @@ RECORD_CORRECTION: Final = "".join(
     (
         _HISTORY,
         """, corrected AS (
-    UPDATE @.applied AS a SET down_checksum = $12::pg_catalog.text, irreversible = $20::pg_catalog.text
+    UPDATE @.applied AS a SET down_checksum = $12::pg_catalog.text, irreversible = $21::pg_catalog.text
     WHERE a.line = $1::pg_catalog.text AND a.canonical = $7::pg_catalog.text
 ), repeated AS (
     UPDATE @.repeatable AS r SET down_checksum = $12::pg_catalog.text
@@ -115,6 +119,14 @@ RECORD_CORRECTION: Final = "".join(
 )
 
 RECORD_ONLY: Final = "".join((_HISTORY, _AT))
+
+# Something to be written, so that there is something to wait for; also where a role waits for nothing.
+HARDEN: Final = """
+UPDATE @.run AS r SET dirty = r.dirty
+WHERE r.line = $1::pg_catalog.text AND r.epoch = $2::pg_catalog.int8 AND r.holder = $3::pg_catalog.uuid
+RETURNING CASE WHEN pg_catalog.current_setting('synchronous_commit'::pg_catalog.text) = 'off'
+               THEN pg_catalog.set_config('synchronous_commit'::pg_catalog.text, 'on'::pg_catalog.text, true) END
+"""
 
 # What was by half is settled once its version is marked, one way or the other.
 FORGET_JOURNAL: Final = """

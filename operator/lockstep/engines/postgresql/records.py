@@ -94,10 +94,16 @@ class Recorder:
         """Return what `step` returns where the session's plans may have been thrown away."""
         return replace(self.step(action, entry), prepared=b"")
 
-    def step(self, action: Action, entry: Entry) -> Command:
-        """Return the statement that records a step."""
+    def step(self, action: Action, entry: Entry, *, waits: bool = True) -> Command:
+        """Return the statement that records a step.
+
+        Args:
+            action: the step.
+            entry: of the history.
+            waits: whether the COMMIT behind it waits for the disk however short the step was.
+        """
         migration = action.migration
-        params = self._history(migration, entry)
+        params = self._history(migration, entry, waits=waits)
         match action.step.direction:
             case Direction.CORRECT:
                 return self._command("", record_sql.RECORD_CORRECTION, (*params, migration.irreversible))
@@ -127,7 +133,9 @@ class Recorder:
         key = step_key(migration.name, entry.canonical)
         return [self._command("", record_sql.FORGET_JOURNAL, (self._claim.line, key)), record]
 
-    def _history(self, migration: OrderedMigration, entry: Entry, repair: str | None = None) -> tuple[Param, ...]:
+    def _history(
+        self, migration: OrderedMigration, entry: Entry, repair: str | None = None, *, waits: bool = True
+    ) -> tuple[Param, ...]:
         claim, who = self._claim, self._identity
         # What Data and Seed put in may be anybody's data: their text is not kept.
         up = packed(migration.up) if migration.kind == "Schema" else None
@@ -151,4 +159,5 @@ class Recorder:
             up,
             packed(migration.down),
             repair,
+            waits,
         )

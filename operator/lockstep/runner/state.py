@@ -1,0 +1,115 @@
+"""What a run knows of itself: what it has done, what is sure of it, and what a lost session has left open."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lockstep.engines.base import Action, Recorded
+from lockstep.planning.checksum import ABSENT
+from lockstep.planning.plan import Direction, History
+from lockstep.planning.result import LAST_STEPS, LedgerMark, StepDone
+from lockstep.planning.version import BASE, Version
+
+
+@dataclass
+class State:
+    """What is known of the run so far, kept across lost sessions."""
+
+    total: int = 0
+    applied: set[Version] | None = None
+    """The line's versions in the database; None: not learnt yet."""
+    last: LedgerMark | None = None
+    """The ledger's last entry."""
+    mark: LedgerMark | None = None
+    """The ledger's last entry that is sure to outlive a crash of the server."""
+    loose: list[Action] = field(default_factory=list)
+    """The steps behind it, oldest first: committed, but a crash may take them back."""
+    entered: bool = False
+    doing: tuple[Action, ...] = ()
+    """The steps whose ends are not known, if the session is lost now."""
+    touched: bool = False
+    """Whether this run may have changed the database: by a part of a step, too."""
+    taken: int = 0
+    """How many steps this run took."""
+    steps: deque[StepDone] = field(default_factory=lambda: deque(maxlen=LAST_STEPS))
+    """The last of them."""
+    recent: tuple[StepDone, ...] = ()
+    """Steps of earlier runs, where the status knows none."""
+    repaired: str | None = None
+
+    @property
+    def version(self) -> Version | None:
+        """The line's version."""
+        return None if self.applied is None else max(self.applied, default=BASE)
+
+    def add(self, step: StepDone) -> None:
+        """Count a step that this run took."""
+        self.taken += 1
+        self.steps.append(step)
+
+    def took(self, action: Action, recorded: Recorded, step: StepDone) -> None:
+        """Note a step that was committed."""
+        self.add(step)
+        self._count(action, is_there=action.step.direction is not Direction.DOWN)
+        self.loose.append(action)
+        self.last = recorded.mark
+        if recorded.is_durable:
+            self.hardened(recorded.mark)
+
+    def hardened(self, mark: LedgerMark | None) -> None:
+        """Note that all up to this entry outlives a crash."""
+        self.mark = self.last = mark
+        self.loose.clear()
+
+    def reconcile(self, history: History) -> int:
+        """Hold what a lost session has left open against the ledger, read under the lock; return the steps lost."""
+        there = _first_missing(history, self.loose)
+        lost = len(self.loose) - there
+        self._forget(there)
+        for action in self.doing[: 0 if lost else _first_missing(history, self.doing)]:
+            self.add(done(action, 0, ""))
+        self.doing = ()
+        return lost
+
+    def give_up(self) -> None:
+        """Count nothing that is not sure, where nobody can ask the ledger any more."""
+        self._forget(0)
+
+    def _forget(self, first: int) -> None:
+        """Take back the loose steps from the one in this place on."""
+        for action in reversed(self.loose[first:]):
+            self.taken -= 1
+            if self.steps:
+                self.steps.pop()
+            self._count(action, is_there=action.step.direction is Direction.DOWN)
+        del self.loose[first:]
+
+    def _count(self, action: Action, *, is_there: bool) -> None:
+        version = action.step.candidate.version
+        if version is not None and self.applied is not None:
+            (self.applied.add if is_there else self.applied.discard)(version)
+
+
+def done(action: Action, ms: int, at: str) -> StepDone:
+    """Return a step as the result has it."""
+    migration = action.migration
+    return StepDone(migration.name, migration.version, action.step.direction.value, ms, at, migration.kind)
+
+
+def _first_missing(history: History, actions: Sequence[Action]) -> int:
+    """Return the place of the first that the ledger does not hold: those behind it were never committed."""
+    return next((place for place, action in enumerate(actions) if not _holds(history, action)), len(actions))
+
+
+def _holds(history: History, action: Action) -> bool:
+    """Tell whether a step has been committed."""
+    migration, direction = action.migration, action.step.direction
+    if migration.version is None:
+        now = ABSENT if direction is Direction.DOWN else migration.up_checksum
+        return any(each.name == migration.name and each.up_checksum == now for each in history.repeated)
+    version = action.step.candidate.version
+    there = [each for each in history.applied if each.version == version]
+    if direction is Direction.DOWN:
+        # Under whatever name it was applied.
+        return not there
+    return any(each.name == migration.name for each in there)
