@@ -3,21 +3,36 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from psycopg.conninfo import make_conninfo
 
 from lockstep.engines.control import Control
-from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
+from lockstep.engines.postgresql.catalog import CatalogOptions, read_objects, server_major
 from lockstep.engines.postgresql.channel import Channel
-from lockstep.engines.postgresql.drift_store import LOT, load, observe, store, update
+from lockstep.engines.postgresql.drift_store import LOT, absorb, is_watched, observe, store, update
 from lockstep.engines.postgresql.ledger_tables import CREATE, LEDGER_VERSION, UPGRADES, on, quote
 from lockstep.engines.postgresql.lock import Locks
 from lockstep.engines.postgresql.messages import Command, SqlError
-from lockstep.planning.drift import Change, Expected, Judgement, Objects, Options, accept, judge, settle
+from lockstep.planning.drift import (
+    Change,
+    Drift,
+    Expected,
+    Judgement,
+    Left,
+    Objects,
+    Options,
+    accept,
+    judge,
+    left,
+    settle,
+)
 from servers.postgres import Database
+from support.examples import examples
 from support.waiting import eventually
 
 PLAIN = Options(1)
@@ -56,6 +71,12 @@ def channel_of(database: Database) -> Iterator[Channel]:
 def channel(ledger: Database) -> Iterator[Channel]:
     with channel_of(ledger) as made:
         yield made
+
+
+def load(channel: Channel, schema: str) -> Expected:
+    """Return all that the ledger says."""
+    objects = {name or "": it or "" for name, it in channel.query(on(schema, "SELECT name, hash FROM @.objects"))}
+    return replace(observe(channel, CatalogOptions(schema))[0], objects=objects)
 
 
 def add_line(database: Database, line: str, *, dirty: bool = False) -> None:
@@ -104,7 +125,9 @@ def test_a_ledger_may_have_any_name(any_database: Database) -> None:
     with channel_of(any_database) as channel:
         baseline(channel, odd, ODD, 18, PLAIN)
         assert load(channel, odd).objects == ODD
-        assert 'table "My ""ledger""; DROP".meta' not in observe(channel, CatalogOptions(odd))[1]
+        found = update(channel, CatalogOptions(odd), lambda e, f: None)[1]
+        assert "schema public" in found
+        assert 'table "My ""ledger""; DROP".meta' not in found
 
 
 def test_a_change_is_written_whole_or_not_at_all(ledger: Database, channel: Channel) -> None:
@@ -155,15 +178,15 @@ class Line:
     name: str
     channel: Channel
     options: CatalogOptions = OPTIONS
-    before: Objects | None = None
+    before: Left | None = None
 
     def judge(self, expected: Expected, found: Objects) -> Judgement:
         return judge(expected, found, major=server_major(self.channel), options=self.options.options)
 
     def look(self) -> tuple[str, str]:
         expected, found = update(self.channel, self.options, lambda e, f: self.judge(e, f).change)
-        self.before = found
         judged = self.judge(expected, found)
+        self.before = left(expected.objects, found, judged.change)
         return judged.outcome, judged.drift.describe()
 
     def work(self, sql: str) -> None:
@@ -173,7 +196,7 @@ class Line:
     def settle(self) -> None:
         before = self.before
         assert before is not None
-        update(self.channel, self.options, lambda e, found: settle(e, before, found, self.name))
+        absorb(self.channel, self.options, before, self.name)
 
 
 class Lines:
@@ -309,11 +332,12 @@ def test_updates_wait_for_each_other_and_then_see_what_was_written(ledger: Datab
     billing.work("CREATE TABLE bills ()")
     deciding, go = threading.Event(), threading.Event()
     before = orders.before or {}
+    major, options = server_major(orders.channel), orders.options.options
 
-    def slowly(expected: Expected, found: Objects) -> Change:
+    def slowly(expected: Expected, found: Objects) -> Change | None:
         deciding.set()
         assert go.wait(60)
-        return settle(expected, before, found, "orders")
+        return settle(expected, before, found, "orders", major=major, options=options)
 
     first = threading.Thread(target=lambda: update(orders.channel, orders.options, slowly))
     first.start()
@@ -332,7 +356,7 @@ def test_updates_wait_for_each_other_and_then_see_what_was_written(ledger: Datab
     go.set()
     first.join()
     second.join()
-    assert "table public.orders" in seen[0].objects
+    assert "table public.orders" in load(billing.channel, "lockstep").objects
     assert (seen[0].others, seen[0].unsettled) == ((), ("billing",))
 
 
@@ -377,6 +401,73 @@ def test_a_look_writes_nothing(ledger: Database, channel: Channel) -> None:
     add_line(ledger, "orders", dirty=True)
     with ledger.connect(admin=True) as admin:
         admin.execute(b"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA lockstep FROM app")
+    # Read by another version: nothing of it can be compared.
+    assert observe(channel, OPTIONS) == (Expected({}, 12, PLAIN, (), ("orders",)), {})
+    ledger.query(f"UPDATE lockstep.meta SET objects_major = {ledger.server.version}")
     expected, found = observe(channel, OPTIONS)
-    assert expected == Expected({"table s.gone": "1"}, 12, PLAIN, (), ("orders",))
+    assert expected == Expected({"table s.gone": "1"}, ledger.server.version, PLAIN, (), ("orders",))
     assert "schema public" in found
+
+
+def test_only_what_differs_comes_over_and_what_it_lies_in(ledger: Database, lines: Lines) -> None:
+    ledger.query("CREATE TABLE t (a int); CREATE TABLE u (a int); CREATE VIEW v AS SELECT 1 AS a", admin=False)
+    orders = lines("orders")
+    orders.look()
+    assert is_watched(orders.channel, "lockstep")
+    assert observe(orders.channel, OPTIONS)[1] == {}
+    ledger.query("ALTER TABLE t ADD COLUMN b int; CREATE INDEX i ON u (a); DROP VIEW v", admin=False)
+    expected, found = observe(orders.channel, OPTIONS)
+    assert set(found) == {"column public.t.b", "index public.i of public.u"}
+    assert set(expected.objects) == {"view public.v"}
+    # Patterns are held against it.
+    expected, found = observe(orders.channel, OPTIONS, owners=True)
+    above = {"schema public", "table public.t", "table public.u"}
+    assert set(found) == {"column public.t.b", "index public.i of public.u"} | above
+    assert set(expected.objects) == {"view public.v"} | above
+    assert judge(
+        expected, found, major=server_major(orders.channel), options=PLAIN, ignore=["table public.t"]
+    ).drift == Drift(added=("index public.i of public.u",), removed=("view public.v",))
+
+
+CHANCES = st.dictionaries(st.sampled_from(range(8)), st.sampled_from(["as it is", "other", "gone"]), max_size=8)
+
+
+def test_the_server_settles_as_the_decision_says(ledger: Database, channel: Channel) -> None:
+    """One rule, written twice: once for engines that compare here, once in SQL."""
+    ledger.query("CREATE TABLE a (x int, y int); CREATE TABLE b (x int)", admin=False)
+    found = read_objects(channel, OPTIONS)
+    names = [*sorted(found), "table s.gone", "view s.gone"][-8:]
+    major = server_major(channel)
+
+    def meant(place: int, what: str) -> str | None:
+        return {"as it is": found.get(names[place], "1"), "other": "0", "gone": None}[what]
+
+    @examples(60)
+    @given(CHANCES, CHANCES)
+    def agree(expected: dict[int, str], before: dict[int, str]) -> None:
+        was = found | {names[place]: meant(place, what) for place, what in expected.items()}
+        objects = {name: it for name, it in was.items() if it is not None}
+        known = {names[place]: meant(place, what) for place, what in before.items()}
+        baseline(channel, "lockstep", objects, major, PLAIN)
+        absorb(channel, OPTIONS, known, "orders")
+        wanted = settle(Expected(objects, major, PLAIN), known, found, "orders", major=major, options=PLAIN)
+        assert wanted is not None
+        kept = {name: it for name, it in {**objects, **wanted.upserts}.items() if name not in wanted.removed}
+        assert load(channel, "lockstep").objects == kept
+
+    agree()
+
+
+@pytest.mark.parametrize("moved", ["objects_major = 12", "objects_options = '99'"])
+def test_what_another_lockstep_has_read_meanwhile_is_left_alone(moved: str, ledger: Database, lines: Lines) -> None:
+    orders = lines("orders")
+    orders.look()
+    orders.work("CREATE TABLE orders ()")
+    ledger.query(f"UPDATE lockstep.meta SET {moved}")
+    held = load(orders.channel, "lockstep").objects
+    orders.settle()
+    assert load(orders.channel, "lockstep").objects == held
+    # Taken in by the next look.
+    assert dirty_lines(ledger) == ["orders"]
+    assert orders.look()[0] == "Baseline"
+    assert (dirty_lines(ledger), orders.look()) == ([], NOTHING)

@@ -10,7 +10,7 @@ from typing import Protocol
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import DriftFinding, Log, RunError
 from lockstep.planning import drift
-from lockstep.planning.drift import Change, Expected, Judgement, Objects, Options
+from lockstep.planning.drift import Change, Expected, Judgement, Left, Objects, Options
 from lockstep.planning.wire import Mode, Order
 
 _OTHERS = "another line's run is under way in this database ({}): what differs may be its work"
@@ -44,12 +44,17 @@ class DriftStore(Protocol):
     def observe(self) -> tuple[Expected, Objects]:
         """Return what is expected and what is there, at one moment; writes nothing.
 
+        Without the objects where the two cannot be compared.
+
         Raises:
             BlockedError: if the objects cannot be read now.
         """
 
     def update(self, decide: Decide) -> tuple[Expected, Objects]:
         """Write what `decide` says, with no other update in between; return what it was asked about in the end."""
+
+    def absorb(self, before: Left, line: str) -> None:
+        """Write what `drift.settle` says of a line's run before which this differed."""
 
     def write(self, change: Change) -> None:
         """Write a change that needs no look at the database."""
@@ -62,7 +67,7 @@ class DriftWatch:
         self._store = store
         self._order = order
         self._log = log
-        self._before: Objects | None = None
+        self._before: Left | None = None
         self._blind = False
         """Whether the objects could not be read: the run stays dirty then."""
         self._seen: str | None = None
@@ -84,7 +89,7 @@ class DriftWatch:
             # Once more, with nobody else writing in between.
             expected, found = self._store.update(lambda e, f: self._judge(e, f).change)
             judgement = self._judge(expected, found)
-        self._before = found
+        self._before = drift.left(expected.objects, found, judgement.change)
         return self._finding(judgement, expected, found)
 
     def _finding(self, judgement: Judgement, expected: Expected, found: Objects) -> DriftFinding:
@@ -142,4 +147,4 @@ class DriftWatch:
         if before is None:
             self._store.write(Change(lines=(line,)))
             return
-        self._store.update(lambda e, f: drift.settle(e, before, f, line))
+        self._store.absorb(before, line)

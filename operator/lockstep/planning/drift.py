@@ -14,6 +14,8 @@ from typing import Final, Literal
 
 Objects = Mapping[str, str]
 """The hash of each object (hex), by its name for people."""
+Left = Mapping[str, str | None]
+"""What differed from what was expected: the hash that was there, by name; None: it was gone."""
 
 _IN_TABLES: Final = ("column", "constraint", "policy", "rule", "trigger")
 """Kinds whose names are `schema.owner.name`."""
@@ -115,6 +117,8 @@ class Expected:
     """What the ledger says of the database's objects."""
 
     objects: Objects = field(default_factory=dict)
+    """Here, and in what is found, those may be missing that are the same on both sides and that nothing lies in that
+    differs: an engine may compare where the objects are."""
     major: int | None = None
     """The server's major version when they were read; None: there is no baseline yet."""
     options: Options | None = None
@@ -174,16 +178,21 @@ def compare(expected: Objects, found: Objects, ignore: Sequence[str] = ()) -> Dr
     return Drift(heeded(drift.added), heeded(drift.changed), heeded(drift.removed))
 
 
-def merge(expected: Objects, before: Objects, after: Objects) -> tuple[dict[str, str], tuple[str, ...]]:
+def left(expected: Objects, found: Objects, change: Change | None) -> Left:
+    """Return what differs still when a look has written its change."""
+    drift = compare(expected, found)
+    taken = frozenset[str]() if change is None else {*change.upserts, *change.removed}
+    return {name: found.get(name) for name in (*drift.added, *drift.changed, *drift.removed) if name not in taken}
+
+
+def merge(expected: Objects, before: Left, after: Objects) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return what a run changes in the expected objects: those to write with their hashes, and those to remove.
 
-    Only what differs between the run's `before` and `after` is the run's: drift that was there stays drift, unless
-    the run has changed the very object.
+    What differs `after` the run is the run's, but for what differed in the very same way `before` it: drift that was
+    there stays drift, unless the run has changed the very object.
     """
-    upserts = {
-        name: hashed for name, hashed in after.items() if before.get(name) != hashed and expected.get(name) != hashed
-    }
-    return upserts, tuple(sorted(name for name in before if name not in after and name in expected))
+    upserts = {name: it for name, it in after.items() if expected.get(name) != it and before.get(name) != it}
+    return upserts, tuple(sorted(name for name in expected if name not in after and before.get(name, "") is not None))
 
 
 def judge(expected: Expected, found: Objects, *, major: int, options: Options, ignore: Sequence[str] = ()) -> Judgement:
@@ -200,7 +209,7 @@ def judge(expected: Expected, found: Objects, *, major: int, options: Options, i
         return Judgement("Inconclusive")
     known = expected.options or Options(0)
     read = Options(options.format, options.include | known.include)
-    if expected.major != major or known.format != options.format:
+    if not is_comparable(expected, major, options):
         return Judgement("Baseline", change=rebase(expected, found, major, read))
     if expected.unsettled:
         return Judgement("Unattributed", compare(expected.objects, found), rebase(expected, found, major, read))
@@ -222,10 +231,24 @@ def rebase(expected: Expected, found: Objects, major: int, options: Options) -> 
     return Change(upserts, drift.removed, expected.unsettled, major, options)
 
 
-def settle(expected: Expected, before: Objects, after: Objects, line: str) -> Change:
-    """Return what a run of a line leaves in the ledger; without a baseline only that it is settled."""
+def is_comparable(expected: Expected, major: int, options: Options) -> bool:
+    """Tell whether what is found can be held against what is expected: both were read in the same way."""
+    known = expected.options or Options(0)
+    return expected.major == major and known.format == options.format
+
+
+def settle(
+    expected: Expected, before: Left, after: Objects, line: str, *, major: int, options: Options
+) -> Change | None:
+    """Return what a run of a line leaves in the ledger; without a baseline only that it is settled.
+
+    None: another version of Lockstep has read the objects in its own way meanwhile. The line stays unsettled, and the
+    next look takes in what differs.
+    """
     if expected.major is None:
         return Change(lines=(line,))
+    if not is_comparable(expected, major, options):
+        return None
     return Change(*merge(expected.objects, before, after), (line,))
 
 
@@ -275,10 +298,15 @@ def _forms(name: str) -> set[str]:
     return {name, rest, short, f"{what} {short}"}
 
 
+def owners(names: Iterable[str]) -> set[str]:
+    """Return whatever these may lie in, by its name for people: patterns are held against it where it is there."""
+    return {f"{what} {up}" for name in names for up in above(name) for what in _OWNERS}
+
+
 def _is_ignored(name: str, ignored: re.Pattern[str], known: tuple[Objects, ...]) -> bool:
     """Tell whether a pattern matches an object or what it lies in."""
-    owners = [f"{what} {up}" for up in above(name) for what in _OWNERS]
-    names = [name, *above(name), *(owner for owner in owners if any(owner in objects for objects in known))]
+    there = (owner for owner in owners([name]) if any(owner in objects for objects in known))
+    names = [name, *above(name), *there]
     return any(ignored.match(form) for each in names for form in _forms(each))
 
 

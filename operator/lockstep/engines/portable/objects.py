@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from lockstep.engines.drift_watch import Decide
 from lockstep.engines.portable.ledger import Ledger
 from lockstep.engines.portable.store import Store
-from lockstep.planning.drift import Change, Expected, Objects, Options
+from lockstep.planning.drift import Change, Expected, Left, Objects, Options, settle
 
 LOT: Final = 500
 """Objects that are taken out by one statement: SQLite takes only so many values."""
@@ -61,6 +61,10 @@ class PortableDriftStore:
             if change is not None:
                 self._write(change)
         return expected, found
+
+    def absorb(self, before: Left, line: str) -> None:
+        """Write what a line's run has changed, before which this differed."""
+        self.update(lambda e, f: settle(e, before, f, line, major=self.major, options=self.options))
 
     def write(self, change: Change) -> None:
         """Write a change that needs no look at the database."""

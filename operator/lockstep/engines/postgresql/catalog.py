@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from lockstep.engines.postgresql import catalog_more_sql, catalog_sql
-from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED
+from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED, found
 from lockstep.engines.postgresql.channel import Channel
-from lockstep.engines.postgresql.messages import Command, Reply, SqlError, StoppedError
+from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
 from lockstep.planning.drift import Options
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 TRIES: Final = 5
+_ALL: Final = "SELECT f.name, f.hash FROM found AS f"
 # What prints the definition of a view fails when it was dropped since: so the views first, soon after the snapshot.
 _ALWAYS: Final = (
     catalog_sql.VIEWS,
@@ -62,16 +63,17 @@ def read_objects(channel: Channel, options: CatalogOptions) -> dict[str, str]:
         StoppedError: if the run must stop.
         ConnectionLostError: if the connection is gone.
     """
-    commands = [Command(f"{BEGIN} READ ONLY"), *pinned(), *reading(channel, options.ledger_schema, options.include)]
+    query = reading(channel, options.include) + _ALL
+    commands = [Command(f"{BEGIN} READ ONLY"), *pinned(), Command(query, (options.ledger_schema,)), Command("COMMIT")]
     for attempt in range(1, TRIES + 1):
         try:
-            replies = channel.run([*commands, Command("COMMIT")])
+            rows = channel.run(commands)[-2].rows
         except (SqlError, StoppedError) as error:
             channel.run([Command("ROLLBACK")], stoppable=False)
             if not isinstance(error, SqlError) or not shifted(error) or attempt == TRIES:
                 raise
         else:
-            return collect(replies)
+            return {name or "": hashed or "" for name, hashed in rows}
     raise AssertionError  # the last try has raised
 
 
@@ -80,16 +82,10 @@ def pinned() -> list[Command]:
     return [Command(f"SET LOCAL {name} = {value}") for name, value in PINNED.items()]
 
 
-def reading(channel: Channel, ledger_schema: str, include: Iterable[str]) -> list[Command]:
-    """Return the queries, each of which gives names and hashes."""
-    queries = [*_ALWAYS, catalog_more_sql.publications(channel.server_version)]
-    queries += [_ASKED[word] for word in sorted(include)]
-    return [Command(query, (ledger_schema,)) for query in queries]
-
-
-def collect(replies: Iterable[Reply]) -> dict[str, str]:
-    """Gather names and hashes from the replies; those of other commands have no rows."""
-    return {name or "": hashed or "" for reply in replies for name, hashed in reply.rows}
+def reading(channel: Channel, include: Iterable[str]) -> str:
+    """Return the SQL that a query of `found (name, hash)` begins with; its `$1` is the ledger's schema."""
+    bodies = [*_ALWAYS, catalog_more_sql.publications(channel.server_version)]
+    return found([*bodies, *(_ASKED[word] for word in sorted(include))])
 
 
 def shifted(error: SqlError) -> bool:

@@ -1,10 +1,11 @@
 """What the queries of the catalog have in common: pinned settings, whose objects count, and how they are hashed.
 
-A query takes all objects of some kinds, whose hashes the server makes. Functions are qualified; operators are safe
-since the path is pinned within the transaction. `$1` is the ledger's schema.
+A body takes all objects of some kinds; the server puts them together and makes their hashes. Functions are qualified;
+operators are safe since the path is pinned within the transaction. `$1` is the ledger's schema.
 """
 # ruff: noqa: S608 - put together from nothing but the constants here
 
+from collections.abc import Sequence
 from typing import Final
 
 FORMAT: Final = 1
@@ -50,16 +51,22 @@ WITH spaces AS MATERIALIZED (
 )
 """
 
-_HASH: Final = """
-SELECT o.name, pg_catalog.substr(pg_catalog.encode(pg_catalog.sha256(
-    pg_catalog.convert_to(o.body::pg_catalog.text, 'UTF8'::pg_catalog.name)), 'hex'), 1, 32)
-FROM (%s) AS o (name, body)
+_FOUND: Final = """, found (name, hash) AS MATERIALIZED (
+    SELECT o.name, pg_catalog.substr(pg_catalog.encode(pg_catalog.sha256(
+        pg_catalog.convert_to(o.body, 'UTF8'::pg_catalog.name)), 'hex'), 1, 32)
+    FROM (%s) AS o (name, body)
+)
 """
 
 
-def query(body: str) -> str:
-    """Return the query of what gives a name and a body for each object."""
-    return _WITH + _HASH % body
+def found(bodies: Sequence[str]) -> str:
+    """Return SQL that begins a query with all objects: `found (name, hash)`, read once.
+
+    Args:
+        bodies: queries of what gives a name and a body for each object, in the order in which they are run.
+    """
+    parts = (f"SELECT b.name, b.body::pg_catalog.text FROM ({body}) AS b (name, body)" for body in bodies)
+    return _WITH.rstrip() + _FOUND % " UNION ALL ".join(parts)
 
 
 def in_order(values: str) -> str:

@@ -3,10 +3,10 @@
 
 from typing import Final
 
-from lockstep.engines.postgresql.catalog_frame import in_order, made, own, query, quoted, short
+from lockstep.engines.postgresql.catalog_frame import in_order, made, own, quoted, short
 from lockstep.engines.postgresql.catalog_sql import FUNCTION_WORD, OF_FUNCTIONS, OF_TYPES
 
-EXTENSIONS: Final = query(f"""
+EXTENSIONS: Final = f"""
     SELECT pg_catalog.concat('extension ', {quoted("x.extname")}),
            pg_catalog.json_build_array(x.extversion, n.nspname)
     FROM pg_catalog.pg_extension AS x JOIN pg_catalog.pg_namespace AS n ON n.oid = x.extnamespace
@@ -31,10 +31,10 @@ EXTENSIONS: Final = query(f"""
            pg_catalog.json_build_array(
                k.castfunc::pg_catalog.regprocedure::pg_catalog.text, k.castcontext, k.castmethod)
     FROM pg_catalog.pg_cast AS k WHERE k.oid >= 16384 AND {made("pg_cast", "k.oid")}
-""")
+"""
 
 # What statistics and collations have beside their names differs from version to version: taken as it is.
-STATISTICS: Final = query(f"""
+STATISTICS: Final = f"""
     SELECT pg_catalog.concat('statistics ', s.name, '.', {quoted("x.stxname")}, ' of ', c.name),
            pg_catalog.json_build_array(pg_catalog.pg_get_statisticsobjdef(x.oid), NULLIF(x.stxstattarget, -1))
     FROM pg_catalog.pg_statistic_ext AS x JOIN spaces AS s ON s.oid = x.stxnamespace
@@ -61,9 +61,9 @@ STATISTICS: Final = query(f"""
                 FROM pg_catalog.pg_ts_config_map AS m WHERE m.mapcfg = f.oid))
     FROM pg_catalog.pg_ts_config AS f JOIN spaces AS s ON s.oid = f.cfgnamespace
     JOIN pg_catalog.pg_ts_parser AS p ON p.oid = f.cfgparser WHERE {own("pg_ts_config", "f.oid")}
-""")
+"""
 
-OPERATORS: Final = query(f"""
+OPERATORS: Final = f"""
     SELECT pg_catalog.concat('operator ', {short("o.oid::pg_catalog.regoperator")}),
            pg_catalog.json_build_array(
                o.oprkind, o.oprcanmerge, o.oprcanhash, pg_catalog.format_type(o.oprresult, NULL),
@@ -94,7 +94,7 @@ OPERATORS: Final = query(f"""
                 FROM pg_catalog.pg_amproc AS a WHERE a.amprocfamily = f.oid))
     FROM pg_catalog.pg_opfamily AS f JOIN spaces AS s ON s.oid = f.opfnamespace
     JOIN pg_catalog.pg_am AS m ON m.oid = f.opfmethod WHERE {own("pg_opfamily", "f.oid")}
-""")
+"""
 
 _PUBLISHED_14: Final = """
                (SELECT pg_catalog.json_agg(r.prrelid::pg_catalog.regclass::pg_catalog.text
@@ -118,7 +118,7 @@ _PUBLICATIONS: Final = f"""
     FROM pg_catalog.pg_publication AS p WHERE {own("pg_publication", "p.oid")}
 """
 
-POLICIES: Final = query(f"""
+POLICIES: Final = f"""
     SELECT pg_catalog.concat('policy ', c.name, '.', {quoted("p.polname")}),
            pg_catalog.json_build_array(
                p.polcmd, p.polpermissive, pg_catalog.pg_get_expr(p.polqual, p.polrelid),
@@ -127,12 +127,12 @@ POLICIES: Final = query(f"""
                     SELECT CASE WHEN r.x = 0 THEN 'PUBLIC' ELSE {quoted("pg_catalog.pg_get_userbyid(r.x)")} END
                     FROM pg_catalog.unnest(p.polroles) AS r (x)) AS g (name)))
     FROM relations AS c JOIN pg_catalog.pg_policy AS p ON p.polrelid = c.oid
-""")
+"""
 
 _GRANTEE: Final = f"CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE {quoted('pg_catalog.pg_get_userbyid(a.grantee)')} END"
 
 # Not what an owner may do with what it owns.
-GRANTS: Final = query(f"""
+GRANTS: Final = f"""
     SELECT pg_catalog.concat('grant on ', g.name, ' to ', {_GRANTEE}),
            pg_catalog.json_agg(DISTINCT pg_catalog.concat(a.privilege_type, CASE WHEN a.is_grantable THEN '*' END))
     FROM (
@@ -177,10 +177,10 @@ GRANTS: Final = query(f"""
                 FROM pg_catalog.aclexplode(d.defaclacl) AS a) AS i (word))
     FROM pg_catalog.pg_default_acl AS d LEFT JOIN spaces AS s ON s.oid = d.defaclnamespace
     WHERE d.defaclnamespace = 0 OR s.oid IS NOT NULL
-""")
+"""
 
 
 def publications(server_version: int) -> str:
     """Return the query of the publications: before 15 they had neither columns nor conditions nor schemas."""
     tables = _PUBLISHED_15 if server_version >= 150000 else _PUBLISHED_14
-    return query(_PUBLICATIONS.format(tables=tables))
+    return _PUBLICATIONS.format(tables=tables)

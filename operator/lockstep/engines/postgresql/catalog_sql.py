@@ -3,15 +3,15 @@
 
 from typing import Final
 
-from lockstep.engines.postgresql.catalog_frame import collation, in_order, made, own, query, quoted, short
+from lockstep.engines.postgresql.catalog_frame import collation, in_order, made, own, quoted, short
 
-SCHEMAS: Final = query(f"""
+SCHEMAS: Final = f"""
     SELECT pg_catalog.concat('schema ', s.name), ''::pg_catalog.text
     FROM spaces AS s WHERE {own("pg_namespace", "s.oid")}
-""")
+"""
 
 # A table is what is true of it as a whole: not its columns, nor their order.
-TABLES: Final = query(f"""
+TABLES: Final = f"""
     SELECT pg_catalog.concat(CASE c.relkind WHEN 'f' THEN 'foreign table ' ELSE 'table ' END, c.name),
            pg_catalog.json_build_array(
                c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
@@ -34,10 +34,10 @@ TABLES: Final = query(f"""
                    WHERE f.ftrelid = c.oid) END
            )
     FROM relations AS c WHERE c.relkind IN ('r', 'p', 'f')
-""")
+"""
 
 # PostgreSQL 18 keeps a constraint for each NOT NULL: of that only what 15 has too, and whether all rows fulfil it.
-COLUMNS: Final = query(f"""
+COLUMNS: Final = f"""
     SELECT pg_catalog.concat('column ', c.name, '.', {quoted("a.attname")}),
            pg_catalog.json_build_array(
                pg_catalog.format_type(a.atttypid, a.atttypmod), {collation("a.attcollation", "t.typcollation")},
@@ -62,10 +62,10 @@ COLUMNS: Final = query(f"""
     LEFT JOIN pg_catalog.pg_constraint AS n
         ON n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey[1] = a.attnum
     WHERE c.relkind IN ('r', 'p', 'f')
-""")
+"""
 
 # An index that a constraint has made is the constraint's.
-INDEXES: Final = query(f"""
+INDEXES: Final = f"""
     SELECT pg_catalog.concat('index ', c.space, '.', {quoted("x.relname")}, ' of ', c.name),
            pg_catalog.json_build_array(
                pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready,
@@ -76,11 +76,11 @@ INDEXES: Final = query(f"""
     JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
     WHERE NOT EXISTS (
         SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
-""")
+"""
 
 # Not the rows that a foreign key to a partitioned table keeps for each of its partitions. That triggers of a foreign
 # key are off does count: it checks nothing then.
-CONSTRAINTS: Final = query(f"""
+CONSTRAINTS: Final = f"""
     SELECT pg_catalog.concat('constraint ', c.name, '.', {quoted("k.conname")}),
            pg_catalog.json_build_array(
                pg_catalog.pg_get_constraintdef(k.oid),
@@ -102,9 +102,9 @@ CONSTRAINTS: Final = query(f"""
     FROM pg_catalog.pg_constraint AS k
     JOIN pg_catalog.pg_type AS t ON t.oid = k.contypid JOIN spaces AS s ON s.oid = t.typnamespace
     WHERE k.contype = 'c' AND {own("pg_type", "t.oid")}
-""")
+"""
 
-TRIGGERS: Final = query(f"""
+TRIGGERS: Final = f"""
     SELECT pg_catalog.concat('trigger ', c.name, '.', {quoted("t.tgname")}),
            pg_catalog.json_build_array(pg_catalog.pg_get_triggerdef(t.oid, false), t.tgenabled)
     FROM relations AS c JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal
@@ -112,9 +112,9 @@ TRIGGERS: Final = query(f"""
     SELECT pg_catalog.concat('rule ', c.name, '.', {quoted("r.rulename")}),
            pg_catalog.json_build_array(pg_catalog.pg_get_ruledef(r.oid), r.ev_enabled)
     FROM relations AS c JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = c.oid WHERE r.rulename <> '_RETURN'
-""")
+"""
 
-VIEWS: Final = query(f"""
+VIEWS: Final = f"""
     SELECT pg_catalog.concat(CASE c.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END, c.name),
            pg_catalog.json_build_array(
                pg_catalog.pg_get_viewdef(c.oid), {in_order("c.reloptions")},
@@ -127,10 +127,10 @@ VIEWS: Final = query(f"""
                 LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
                 WHERE a.attrelid = c.oid AND a.attnum > 0))
     FROM relations AS c WHERE c.relkind IN ('v', 'm')
-""")
+"""
 
 # What an identity column has made is the column's.
-SEQUENCES: Final = query(f"""
+SEQUENCES: Final = f"""
     SELECT pg_catalog.concat('sequence ', c.name,
                CASE WHEN o.table_name IS NOT NULL THEN pg_catalog.concat(' of ', o.table_name) END),
            pg_catalog.json_build_array(
@@ -146,14 +146,14 @@ SEQUENCES: Final = query(f"""
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
         WHERE t.oid = d.refobjid) AS o ON true
     WHERE d.deptype IS DISTINCT FROM 'i'
-""")
+"""
 
 # What makes a range out of its bounds comes with the range.
 OF_FUNCTIONS: Final = f"""pg_catalog.pg_proc AS p JOIN spaces AS s ON s.oid = p.pronamespace
     WHERE {made("pg_proc", "p.oid")}"""
 FUNCTION_WORD: Final = "CASE p.prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate ' ELSE 'function ' END"
 
-FUNCTIONS: Final = query(f"""
+FUNCTIONS: Final = f"""
     SELECT pg_catalog.concat({FUNCTION_WORD}, {short("p.oid::pg_catalog.regprocedure")}),
            CASE WHEN p.prokind <> 'a' THEN pg_catalog.pg_get_functiondef(p.oid)
            ELSE pg_catalog.json_build_array(
@@ -167,7 +167,7 @@ FUNCTIONS: Final = query(f"""
                     pg_catalog.format_type(a.aggmtranstype, NULL), a.aggmtransspace, a.agginitval, a.aggminitval)
                 FROM pg_catalog.pg_aggregate AS a WHERE a.aggfnoid = p.oid))::pg_catalog.text END
     FROM {OF_FUNCTIONS}
-""")
+"""
 
 # Not the types of rows and arrays, which come with what they are of; nor multiranges, which come with their ranges.
 OF_TYPES: Final = f"""pg_catalog.pg_type AS t JOIN spaces AS s ON s.oid = t.typnamespace
@@ -175,7 +175,7 @@ OF_TYPES: Final = f"""pg_catalog.pg_type AS t JOIN spaces AS s ON s.oid = t.typn
         SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
       AND t.typisdefined AND {own("pg_type", "t.oid")}"""
 
-TYPES: Final = query(f"""
+TYPES: Final = f"""
     SELECT pg_catalog.concat('type ', s.name, '.', {quoted("t.typname")}),
            CASE t.typtype
            WHEN 'e' THEN (
@@ -204,4 +204,4 @@ TYPES: Final = query(f"""
                t.typreceive, t.typsend, t.typmodin, t.typmodout, t.typanalyze, t.typalign, t.typstorage, t.typdefault)
            END
     FROM {OF_TYPES}
-""")
+"""
