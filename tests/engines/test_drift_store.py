@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from lockstep.engines.control import Control
 from lockstep.engines.postgresql.catalog import CatalogOptions, read_objects, server_major
+from lockstep.engines.postgresql.catalog_frame import FORMAT
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.drift_store import LOT, absorb, is_watched, observe, store, update
 from lockstep.engines.postgresql.ledger_tables import CREATE, LEDGER_VERSION, UPGRADES, on, quote
@@ -35,7 +36,7 @@ from servers.postgres import Database
 from support.examples import examples
 from support.waiting import eventually
 
-PLAIN = Options(1)
+PLAIN = Options(FORMAT)
 OPTIONS = CatalogOptions("lockstep")
 
 
@@ -112,7 +113,7 @@ def test_before_the_first_baseline_nothing_is_expected(channel: Channel) -> None
 
 def test_a_baseline_replaces_what_was_expected(channel: Channel) -> None:
     baseline(channel, "lockstep", {"table s.a": "1"}, 15, PLAIN)
-    options = Options(2, frozenset({"Grants", "Policies"}))
+    options = Options(FORMAT, frozenset({"Grants", "Policies"}))
     baseline(channel, "lockstep", ODD, 18, options)
     assert load(channel, "lockstep") == Expected(ODD, 18, options)
     baseline(channel, "lockstep", {}, 18, options)
@@ -302,7 +303,7 @@ def test_a_line_that_asks_for_more_does_not_disturb_the_other(ledger: Database, 
     plain, strict = lines("plain"), lines("strict", "Grants")
     assert plain.look()[0] == "Baseline"
     assert strict.look() == NOTHING, "what is asked for the first time is taken in"
-    assert load(plain.channel, "lockstep").options == Options(1, frozenset({"Grants"}))
+    assert load(plain.channel, "lockstep").options == Options(FORMAT, frozenset({"Grants"}))
     ledger.query("GRANT INSERT ON t TO PUBLIC", admin=False)
     assert plain.look() == NOTHING
     assert strict.look() == ("Compared", "changed grant on table public.t to PUBLIC")

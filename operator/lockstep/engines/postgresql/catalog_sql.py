@@ -78,15 +78,15 @@ INDEXES: Final = f"""
         SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
 """
 
-# Not the rows that a foreign key to a partitioned table keeps for each of its partitions. That triggers of a foreign
-# key are off does count: it checks nothing then.
+# What its index has beside what a constraint says are options: PostgreSQL takes no other order, operator class or
+# collation for it than the default. Not the rows that a foreign key to a partitioned table keeps for each of its
+# partitions. That triggers of a foreign key are off does count: it checks nothing then.
 CONSTRAINTS: Final = f"""
     SELECT pg_catalog.concat('constraint ', c.name, '.', {quoted("k.conname")}),
            pg_catalog.json_build_array(
                pg_catalog.pg_get_constraintdef(k.oid),
-               CASE WHEN k.contype IN ('p', 'u', 'x') THEN (
-                   SELECT pg_catalog.json_build_array(pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid)
-                   FROM pg_catalog.pg_index AS i WHERE i.indexrelid = k.conindid) END,
+               CASE WHEN i.indexrelid IS NOT NULL
+                   THEN pg_catalog.json_build_array({in_order("x.reloptions")}, i.indisvalid) END,
                CASE WHEN k.contype = 'f' AND EXISTS (
                    SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgconstraint = k.oid AND t.tgenabled <> 'O') THEN (
                    SELECT pg_catalog.json_agg(pg_catalog.json_build_array(p.proname, t.tgenabled)
@@ -94,6 +94,8 @@ CONSTRAINTS: Final = f"""
                    FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
                    WHERE t.tgconstraint = k.oid) END)
     FROM relations AS c JOIN pg_catalog.pg_constraint AS k ON k.conrelid = c.oid
+    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
+    LEFT JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
     WHERE k.contype IN ('c', 'f', 'p', 'u', 'x') AND NOT (k.conparentid <> 0 AND EXISTS (
         SELECT FROM pg_catalog.pg_constraint AS p WHERE p.oid = k.conparentid AND p.conrelid = k.conrelid))
     UNION ALL
