@@ -1,9 +1,9 @@
 """A database that was there before Lockstep: left alone, or its versions recorded without being run."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.result import Result

@@ -1,10 +1,10 @@
 """A line taken up: each migration whole or not at all, recorded or not there."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import OrderedMigration, Policy

@@ -8,9 +8,9 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from engines.conftest import Servers
 from lockstep.api.reasons import Reason

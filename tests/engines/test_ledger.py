@@ -1,8 +1,7 @@
 """The ledger: where it is made, whose it is, and what it is held against."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import checksum

@@ -2,9 +2,9 @@
 
 import gzip
 import hashlib
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.postgresql import ledger_sql, ledger_tables

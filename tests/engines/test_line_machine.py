@@ -11,13 +11,15 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines import load
@@ -117,8 +119,7 @@ class Dump:
     """The ledger's tables; none where there was no ledger."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Struct, frozen=True):
     """What the status knows."""
 
     mark: LedgerMark | None = None

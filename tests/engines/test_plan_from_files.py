@@ -1,10 +1,10 @@
 """The hash that `lockstep plan` reckons from files is the one that a run computes under the lock."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from lockstep.cli import preview
 from lockstep.planning.wire import OrderedMigration, Policy

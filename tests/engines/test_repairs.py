@@ -1,10 +1,10 @@
 """What a person does through spec.repair: once for each token, refused where it is not so, kept in the history."""
 
 import signal
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.postgresql.lock import lock_key

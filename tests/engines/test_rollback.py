@@ -1,9 +1,9 @@
 """The way back on real servers: each down with its record in one commit, from the Migration or from the ledger."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.result import Result

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, Unpack
+
+from msgspec.structs import replace
 
 from lockstep.planning.checksum import checksum
 from lockstep.planning.result import Result, decode_result

@@ -7,8 +7,10 @@ does with them is in tests/engines and tests/cluster.
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, DriftFinding, Files, Identity, LedgerState, Recorded, RunError, Target, Task

@@ -6,8 +6,10 @@ away one that must be there and that no view uses, a repeatable migration is a v
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypedDict, TypeVar, Unpack
+
+from msgspec.structs import replace
 
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import (

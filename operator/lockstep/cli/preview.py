@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lockstep.cli import documents
 from lockstep.planning.plan import Candidate, History, Plan, Refusal
@@ -15,8 +16,7 @@ class RefusedError(Exception):
     """There is no plan; the message is what the resource would say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What is asked for, beside the files."""
 
     line: str | None = None

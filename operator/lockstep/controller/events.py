@@ -1,9 +1,9 @@
 """Events (core/v1) for people: one where the reason changed, never one a look."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from lockstep.api.names import API_VERSION
 from lockstep.api.reasons import Reason, Severity
@@ -16,8 +16,7 @@ COMPONENT: Final = "lockstep-controller"
 _NORMAL: Final = frozenset({Severity.OK, Severity.PROGRESS, Severity.PAUSED})
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True):
     """The resource that an event is about."""
 
     kind: str

@@ -1,9 +1,9 @@
 """What the cache keeps of each object: what decisions need, never a text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from lockstep.api import names
@@ -17,8 +17,7 @@ Object = Mapping[str, Any]
 _NO_STATUS: Final = SchemaVersionStatus()
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A text that is in a ConfigMap."""
 
     name: str
@@ -28,16 +27,14 @@ class Source:
         return f"key {self.key!r} of ConfigMap {self.name!r}"
 
 
-@dataclass(frozen=True, slots=True)
-class Required:
+class Required(Struct, frozen=True):
     """A version that another line must have."""
 
     line: str
     version: Version
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationFact:
+class MigrationFact(Struct, frozen=True):
     """One Migration."""
 
     namespace: str
@@ -123,8 +120,7 @@ def migration_fact(raw: Object) -> MigrationFact:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaVersionFact:
+class SchemaVersionFact(Struct, frozen=True):
     """One SchemaVersion."""
 
     namespace: str
@@ -190,8 +186,7 @@ def schema_version_fact(raw: Object) -> SchemaVersionFact:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class JobFact:
+class JobFact(Struct, frozen=True):
     """One Job of a run."""
 
     namespace: str
@@ -263,8 +258,7 @@ def job_fact(raw: Object) -> JobFact:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PodFact:
+class PodFact(Struct, frozen=True):
     """One pod of a run."""
 
     namespace: str

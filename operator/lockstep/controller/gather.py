@@ -1,7 +1,9 @@
 """Reads what a decision needs: the cache first, the API server where the cache cannot know."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from lockstep.api import names
 from lockstep.api.reasons import Reason

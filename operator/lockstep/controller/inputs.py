@@ -4,9 +4,10 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
+
+from msgspec import Struct
 
 from lockstep.api.fields import Model
 from lockstep.api.schemaversion import SchemaVersionSpec
@@ -31,8 +32,7 @@ def _given(model: Model, *younger: str) -> dict[str, Any]:
     return {name: value for name, value in model.model_dump().items() if name not in younger or value is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class RunInput:
+class RunInput(Struct, frozen=True):
     """What a run is to do, in four parts: a change of the last one alone does not stop a run under way."""
 
     base: str

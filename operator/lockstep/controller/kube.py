@@ -7,7 +7,6 @@ API classes are never imported: they would cost the operator half of its memory.
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -15,6 +14,7 @@ import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
+from msgspec import Struct
 
 Object = dict[str, Any]
 """One object of the API as JSON."""
@@ -84,8 +84,7 @@ def _error(status: int, body: bytes) -> ApiError:
     return kind(status, reason, message)
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """One kind of object, as its URL names it."""
 
     group: str

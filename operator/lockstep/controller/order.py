@@ -1,7 +1,8 @@
 """The order of a run: what its pod is told, made from live texts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lockstep.api.fields import milliseconds
 from lockstep.api.migration import MigrationSpec
@@ -25,8 +26,7 @@ _TLS_MODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(Struct, frozen=True):
     """One Migration of the set with its texts."""
 
     member: Member

@@ -3,16 +3,16 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 
 class InvalidSettingError(ValueError):
     """An environment variable cannot be read; the message names it and says what it must be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """The operator's settings; every duration in seconds unless its name says otherwise."""
 
     pod_name: str

@@ -1,8 +1,9 @@
 """What a decision is made of: facts only, so that the same snapshot always leads to the same decision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from lockstep.api.reasons import Reason
 from lockstep.api.schemaversion import SchemaVersionStatus
@@ -12,8 +13,7 @@ from lockstep.planning.digest import SetMember
 from lockstep.planning.result import Progress
 
 
-@dataclass(frozen=True, slots=True)
-class SourceState:
+class SourceState(Struct, frozen=True):
     """What is known of a text in a ConfigMap."""
 
     checksum: str | None = None
@@ -21,8 +21,7 @@ class SourceState:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One Migration of the line, with the checksums of its texts wherever they are."""
 
     fact: MigrationFact
@@ -63,8 +62,7 @@ def member_of(fact: MigrationFact, sources: Mapping[Source, SourceState]) -> Mem
     return Member(fact, up, down)
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(Struct, frozen=True):
     """One Job of this SchemaVersion and what its pods say."""
 
     job: JobFact
@@ -75,16 +73,14 @@ class RunView:
     """For how long this process has seen its container run."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineView:
+class LineView(Struct, frozen=True):
     """Another line of the namespace, as far as requirements ask."""
 
     migrations: tuple[MigrationFact, ...] = ()
     schema_versions: tuple[SchemaVersionFact, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The operator's settings that decisions depend on; times in seconds."""
 
     settle: float = 1.0
@@ -96,8 +92,7 @@ class Limits:
     """The image of the runs' pods."""
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaVersionSnapshot:
+class SchemaVersionSnapshot(Struct, frozen=True):
     """Everything that the decision about one SchemaVersion depends on."""
 
     fact: SchemaVersionFact
@@ -136,8 +131,7 @@ class SchemaVersionSnapshot:
         return self.written if self.written is not None else self.fact.status
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationSnapshot:
+class MigrationSnapshot(Struct, frozen=True):
     """Everything that the decision about one Migration depends on."""
 
     member: Member

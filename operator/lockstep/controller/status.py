@@ -1,8 +1,9 @@
 """Conditions and statuses: built whole, compared with what is there, written as the difference."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from lockstep.api.fields import Model
 from lockstep.api.reasons import Reason, Severity
@@ -12,8 +13,7 @@ MESSAGE_LIMIT: Final = 1024
 _OURS: Final = ("Ready", "Reconciling", "Stalled", "Applied", "Drifted", "ApprovalRequired")
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """A condition as it shall be."""
 
     type: str

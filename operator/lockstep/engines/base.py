@@ -6,8 +6,9 @@ told apart, since the flow then starts over and lets the ledger decide what had 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.control import Control
@@ -38,27 +39,30 @@ class ConnectionLostError(Exception):
     """The session is gone, and with it the lock: start over and let the ledger decide what had happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecretWords:
+class SecretWords(Struct, frozen=True):
     """What a Secret says of the way to a database: a URL, or its parts."""
 
-    url: str | None = field(default=None, repr=False)
-    parts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    url: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
     """host, port, dbname, user, password, sslmode: those that there are."""
 
+    def __repr__(self) -> str:
+        return "SecretWords(...)"
 
-@dataclass(frozen=True, slots=True)
-class Target:
+
+class Target(Struct, frozen=True):
     """Where the database is and how to reach it, as its driver takes it; never printed."""
 
     engine: str
-    params: Mapping[str, str] = field(repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    params: Mapping[str, str]
+    secrets: tuple[str, ...] = ()
     """What must never show in a log: a second net under the rule that nothing of it is ever written."""
 
+    def __repr__(self) -> str:
+        return f"Target(engine={self.engine!r}, ...)"
 
-@dataclass(frozen=True, slots=True)
-class Files:
+
+class Files(Struct, frozen=True):
     """Where the files of the pod's other Secrets are; a field is None when the folder is not there."""
 
     ca: str | None = None
@@ -67,8 +71,7 @@ class Files:
     """Where a copy of a key may be put with the mode that the driver insists on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Who works here: what the database shows as holder of the lock."""
 
     pod: str
@@ -77,8 +80,7 @@ class Identity:
     owner: Owner
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One run: what to do, where, and who does it."""
 
     order: Order
@@ -87,8 +89,7 @@ class Task:
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerState:
+class LedgerState(Struct, frozen=True):
     """What the ledger says of one line: read under its lock, or beside it where a run only plans."""
 
     mark: LedgerMark | None
@@ -100,8 +101,7 @@ class LedgerState:
     """Whether the order's repair is in the history already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """One step of a plan with what it takes: what is run, and what is recorded."""
 
     step: Step
@@ -124,8 +124,7 @@ class Action:
         return f"down of {name}" if self.step.direction is Direction.DOWN else name
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """What the ledger says of one step that was committed."""
 
     mark: LedgerMark
@@ -139,8 +138,7 @@ class Recorded:
     """Whether the step behind it is on its way already: to be applied next, whatever has come up."""
 
 
-@dataclass(frozen=True, slots=True)
-class DriftFinding:
+class DriftFinding(Struct, frozen=True):
     """What a look at the catalog has shown."""
 
     drift: Drift = field(default_factory=Drift)

@@ -7,8 +7,9 @@ import gzip
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
@@ -22,8 +23,7 @@ GENESIS: Final = ""
 """What the first row of a line's history is hashed with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What the fence checks: the run that holds the line."""
 
     line: str
@@ -31,8 +31,7 @@ class Claim:
     holder: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One row of the history to be."""
 
     mark: LedgerMark
@@ -72,8 +71,7 @@ def chained(*fields: str | int | None) -> str:
     return hashlib.sha256(words.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """One row of a line's history, as far as its hash is taken of it."""
 
     sequence: int

@@ -4,8 +4,9 @@ Each dialect has a lexer of its own with one function, `split(text)`. Offsets an
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 HEAD_WORDS: Final = 12
 """Words kept of each statement, to tell what it is."""
@@ -26,8 +27,7 @@ class LexError(Exception):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One statement of a text, by its place in it."""
 
     number: int

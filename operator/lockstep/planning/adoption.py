@@ -5,8 +5,9 @@ be told for certain is refused by name: a version that is wrongly taken for appl
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.plan import Refusal, listed
@@ -16,8 +17,7 @@ _SHOWN: Final = 80
 """Characters of a name that a message shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignRow:
+class ForeignRow(Struct, frozen=True):
     """One row of another tool's history, or one fact that its tables tell."""
 
     identity: str
@@ -38,8 +38,7 @@ class ForeignRow:
         return (self.identity, *self.aliases)
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(Struct, frozen=True):
     """One version that is recorded as applied without being run."""
 
     version: Version
@@ -65,8 +64,7 @@ class Adoptable(Protocol):
         """The tool's names of what it stands for, in the order in which the tool ran them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(Struct, frozen=True):
     """A row, and what it was taken for."""
 
     row: ForeignRow

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.version import Version
 
 
-@dataclass(frozen=True, slots=True)
-class SetMember:
+class SetMember(Struct, frozen=True):
     """What the digest needs to know of one Migration."""
 
     name: str

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import ABSENT
@@ -34,8 +35,7 @@ RECORDED_ONLY: Final = frozenset({Direction.BASELINE, Direction.ADOPT, Direction
 """Steps that run no SQL of a migration."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """One migration of the set."""
 
     name: str
@@ -47,8 +47,7 @@ class Candidate:
     adopts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """One version that the ledger says is applied."""
 
     version: Version
@@ -61,8 +60,7 @@ class Applied:
     """Number of the history's entry that applied it: the order of application."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
+class Repeated(Struct, frozen=True):
     """One repeatable migration as the ledger knows it."""
 
     name: str
@@ -76,8 +74,7 @@ class Repeated:
     """Number of the history's entry that touched it last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """One run of a repeatable migration in the history."""
 
     name: str
@@ -87,8 +84,7 @@ class Ran:
     kind: str = "Schema"
 
 
-@dataclass(frozen=True, slots=True)
-class Undone:
+class Undone(Struct, frozen=True):
     """One version that was applied once and was undone: what ran in between was built on it."""
 
     version: Version
@@ -98,8 +94,7 @@ class Undone:
     """Number of the entry that undid it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dependent:
+class Dependent(Struct, frozen=True):
     """An applied version of another line of the database that requires a version of this one."""
 
     line: str
@@ -107,8 +102,7 @@ class Dependent:
     requires: Version
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+class Partial(Struct, frozen=True):
     """A migration that ran by half: statements that cannot be undone by a rollback of the transaction."""
 
     name: str
@@ -121,8 +115,7 @@ class Partial:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """One entry of the history: a step that was taken."""
 
     direction: str
@@ -132,8 +125,7 @@ class Taken:
     down_checksum: str = ABSENT
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """What the ledger says of one line: all that a plan needs to know of the database."""
 
     applied: tuple[Applied, ...] = ()
@@ -152,8 +144,7 @@ class History:
     """Whether the database already holds objects of others; looked at only where the line is fresh and adopts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step of a plan."""
 
     direction: Direction
@@ -176,8 +167,7 @@ class Step:
         return [self.direction.value, version, candidate.up_checksum, candidate.down_checksum]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The way from the line's version to its target."""
 
     line: str
@@ -201,8 +191,7 @@ class Plan:
         return "sha256:" + hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why there is no plan, and what to do about it."""
 
     reason: Reason

@@ -1,7 +1,9 @@
 """What to run next: the plan of a line, a pure function of its ledger, its set, its target and its policy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.adoption import Adopted
@@ -24,8 +26,7 @@ from lockstep.planning.rollback import plan_down
 from lockstep.planning.version import BASE, Version
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """What is asked for."""
 
     target: Version | None

@@ -5,15 +5,16 @@ died in between, what the history says is enough to know which text belongs to t
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Applied, Candidate, Direction, History, Ran, Repeated, Step
 from lockstep.planning.version import Version
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """What is done with repeatable migrations around the versions of a plan."""
 
     before: tuple[Step, ...]

@@ -1,15 +1,19 @@
 """What a run says: the result that it ends with, and how far it is on the way.
 
-Plain dataclasses and JSON, as in wire.py.
+Structs and JSON, as in wire.py.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason, Severity
+
+Kind = TypeVar("Kind", bound=Struct)
 
 RESULT_FORMAT: Final = 1
 RESULT_BYTES: Final = 2000
@@ -47,8 +51,11 @@ def outcome_of(reason: Reason) -> Outcome:
     return _OUTCOMES[reason.severity]
 
 
-@dataclass(frozen=True, slots=True)
-class StepDone:
+class Said(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A part of a result: there is little room."""
+
+
+class StepDone(Said, frozen=True):
     """One step that this run took."""
 
     name: str
@@ -61,8 +68,7 @@ class StepDone:
     kind: str = "Schema"
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorDetail:
+class ErrorDetail(Said, frozen=True):
     """Where SQL failed; never a row's data."""
 
     version: str | None
@@ -73,8 +79,7 @@ class ErrorDetail:
     sqlstate: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerMark:
+class LedgerMark(Said, frozen=True):
     """What the ledger was when the run ended: it shows against the status when a database was rewound."""
 
     uuid: str
@@ -82,8 +87,7 @@ class LedgerMark:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSummary:
+class PlanSummary(Said, frozen=True):
     """A plan for people to read and approve; the log has its SQL."""
 
     hash: str
@@ -94,8 +98,7 @@ class PlanSummary:
     """The first steps in words, as many as have room."""
 
 
-@dataclass(frozen=True, slots=True)
-class DriftSummary:
+class DriftSummary(Said, frozen=True):
     """What a run has seen of changes made by hand; the log names every object."""
 
     drifted: bool | None
@@ -105,8 +108,7 @@ class DriftSummary:
     """What a person accepts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Said, frozen=True, tag_field="format", tag=RESULT_FORMAT):
     """What a run says at its end, in its termination message and as the last line of its log."""
 
     reason: Reason
@@ -138,72 +140,40 @@ def encode_result(result: Result, limit: int = RESULT_BYTES) -> str:
 
     What goes first where there is no room: old steps done, the plan's last steps, the message's end.
     """
-    plan = result.plan
-    planned = list(plan.steps) if plan is not None else []
-    rest = asdict(replace(result, steps=(), plan=None))
-
-    def render(message: str, steps: Sequence[str] = ()) -> str:
-        document = {"format": RESULT_FORMAT, **rest, "message": message}
-        if plan is not None:
-            document["plan"] = {**asdict(replace(plan, steps=())), "steps": planned}
-        slim = _json({key: value for key, value in document.items() if value not in (None, [], ())})
-        return f'{slim[:-1]},"steps":[{",".join(steps)}]}}' if steps else slim
-
-    def over(text: str) -> int:
-        return len(text.encode()) - limit
-
     message = " ".join(result.message.split())
     if len(message) > MESSAGE_CHARACTERS:
         message = message[: MESSAGE_CHARACTERS - 1].rstrip() + "…"
-    text = render(message)
-    while planned and over(text) > 0:
-        del planned[-max(1, len(planned) // 4) :]
-        text = render(message)
-    while len(message) > 1 and (much := over(text)) > 0:
+    said = replace(result, message=message, steps=())
+
+    def over() -> int:
+        return len(msgspec.json.encode(said)) - limit
+
+    while (plan := said.plan) is not None and plan.steps and over() > 0:
+        said = replace(said, plan=replace(plan, steps=plan.steps[: -max(1, len(plan.steps) // 4)]))
+    while len(message) > 1 and (much := over()) > 0:
         message = message[: max(0, len(message) - max(1, much // 4) - 1)].rstrip() + "…"
-        text = render(message)
-    return render(message, _that_fit(result.steps, -over(text) - len(',"steps":[]')))
+        said = replace(said, message=message)
+    steps = _that_fit(result.steps, -over() - len(',"steps":[]'))
+    return msgspec.json.encode(replace(said, steps=steps)).decode()
 
 
-def _that_fit(steps: Sequence[StepDone], room: int) -> list[str]:
-    """Return the last steps as JSON, as many as have room: only these are rendered, of however many."""
-    kept: list[str] = []
+def _that_fit(steps: Sequence[StepDone], room: int) -> tuple[StepDone, ...]:
+    """Return the last steps, as many as have room as JSON: only these are rendered, of however many."""
+    kept: list[StepDone] = []
     for step in reversed(steps):
-        text = _json(asdict(step))
-        room -= len(text.encode()) + bool(kept)
+        room -= len(msgspec.json.encode(step)) + bool(kept)
         if room < 0:
             break
-        kept.append(text)
-    return kept[::-1]
-
-
-def _json(document: object) -> str:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        kept.append(step)
+    return tuple(kept[::-1])
 
 
 def decode_result(text: str) -> Result | None:
     """Read a result; None if the text is none (a foreign image, a kubelet's own message)."""
-    try:
-        document = json.loads(text.strip())
-        if not isinstance(document, dict) or document.pop("format", None) != RESULT_FORMAT:
-            return None
-        document["reason"] = Reason(document["reason"])
-        if (error := document.get("error")) is not None:
-            document["error"] = ErrorDetail(**error)
-        if (ledger := document.get("ledger")) is not None:
-            document["ledger"] = LedgerMark(**ledger)
-        if (plan := document.get("plan")) is not None:
-            document["plan"] = PlanSummary(**{**plan, "steps": tuple(plan.get("steps", ()))})
-        if (drift := document.get("drift")) is not None:
-            document["drift"] = DriftSummary(**drift)
-        document["steps"] = tuple(StepDone(**step) for step in document.get("steps", ()))
-        return Result(**document)
-    except (ValueError, KeyError, TypeError):
-        return None
+    return _decode(text, Result)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True, tag_field="event", tag="progress"):
     """How far a run is: a JSON line of its log (event `progress`), read back by the operator for the status."""
 
     done: int
@@ -217,17 +187,21 @@ class Progress:
 
     def encode(self) -> str:
         """Return the line."""
-        return json.dumps({"event": "progress", **asdict(self)}, separators=(",", ":"), ensure_ascii=False)
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def decode(cls, line: str) -> "Progress | None":
-        """Read a line of a log; None if it is no progress line."""
-        try:
-            document = json.loads(line)
-            if not isinstance(document, dict) or document.pop("event", None) != "progress":
-                return None
-            # Log lines carry a time and a level too.
-            names = cls.__dataclass_fields__
-            return cls(**{key: value for key, value in document.items() if key in names})
-        except (ValueError, TypeError):
+        """Read a line of a log, which has a time and a level too; None if it is no progress line."""
+        return _decode(line, cls)
+
+
+def _decode(text: str, kind: type[Kind]) -> Kind | None:
+    config = kind.__struct_config__
+    try:
+        document = msgspec.json.decode(text)
+        # msgspec alone would take a document without the tag for one that has it.
+        if not isinstance(document, dict) or document.get(config.tag_field) != config.tag:
             return None
+        return msgspec.convert(document, kind)
+    except ValueError:
+        return None

@@ -1,7 +1,8 @@
 """The way back: downs in the reverse of the order in which their versions were applied."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import ABSENT

@@ -1,6 +1,6 @@
 """What a line's history is once a plan was carried out: for plans that are made from files alone."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Applied, Candidate, Direction, History, Plan, Ran, Repeated, Step, Undone

@@ -1,9 +1,9 @@
 """Versions of a line, compared part by part as numbers: 1 = 01 = 1.0 and 2 < 10."""
 
 import re
-from dataclasses import dataclass
-from functools import total_ordering
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.names import TARGET_BASE, TARGET_LATEST, VERSION_MAX_LENGTH, VERSION_PATTERN
 
@@ -14,9 +14,7 @@ class InvalidVersionError(ValueError):
     """The text is no version; the message says what one looks like."""
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, eq=False)
-class Version:
+class Version(Struct, frozen=True, eq=False):
     """One version of a line: equal to, and hashed like, every other writing of the same numbers."""
 
     text: str
@@ -49,11 +47,24 @@ class Version:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Version) and self.key == other.key
 
+    def __ne__(self, other: object) -> bool:
+        # What Struct inherits to a class of its own `==` compares identities.
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self.key)
 
     def __lt__(self, other: "Version") -> bool:
         return self.key < other.key
+
+    def __le__(self, other: "Version") -> bool:
+        return self.key <= other.key
+
+    def __gt__(self, other: "Version") -> bool:
+        return self.key > other.key
+
+    def __ge__(self, other: "Version") -> bool:
+        return self.key >= other.key
 
     def __str__(self) -> str:
         return self.text

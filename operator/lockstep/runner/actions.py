@@ -1,7 +1,8 @@
 """The steps of a plan with what each takes: the order's texts, or those that the ledger keeps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError, Session

@@ -3,9 +3,10 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, pairwise
 from typing import Final
+
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import (

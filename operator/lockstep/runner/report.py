@@ -8,10 +8,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from lockstep.planning.result import Progress, Result, encode_result
 

@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from lockstep.engines.base import Action, Recorded
 from lockstep.planning.checksum import ABSENT
@@ -11,8 +12,7 @@ from lockstep.planning.result import LAST_STEPS, LedgerMark, StepDone
 from lockstep.planning.version import BASE, Version
 
 
-@dataclass
-class State:
+class State(Struct):
     """What is known of the run so far, kept across lost sessions."""
 
     total: int = 0

@@ -1,7 +1,8 @@
 """Migrations that say the same in every dialect."""
 
-from dataclasses import replace
 from typing import Unpack
+
+from msgspec.structs import replace
 
 from lockstep.planning.wire import Order, OrderedMigration, Policy
 from servers.runner import OWNER, OrderWords, migration, order

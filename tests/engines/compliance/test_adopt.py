@@ -1,8 +1,7 @@
 """Databases that were there before Lockstep, and ledgers that are not what was expected."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from engines.compliance.samples import ALL, EMAIL, FREE, ITEMS, USERS
 from engines.compliance.target import Place, Target

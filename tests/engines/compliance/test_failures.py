@@ -1,8 +1,7 @@
 """What fails leaves what the engine promises, and says where; what goes on later goes on from there."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from engines.compliance.samples import EMAIL, FREE, USERS
 from engines.compliance.target import Place, Target

@@ -1,8 +1,7 @@
 """Up, down, and nothing twice."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from engines.compliance.samples import ALL, EMAIL, FREE, ITEMS, USERS, other, view
 from engines.compliance.target import Place

@@ -2,10 +2,10 @@
 
 import re
 import signal
-from dataclasses import replace
 
 import pymysql
 import pytest
+from msgspec.structs import replace
 
 from engines.mysql.words import applied, columns, done, holding, is_running, journal, keys, tables, wait_until_free
 from lockstep.api.reasons import Reason

@@ -3,7 +3,8 @@
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from engines.mysql.words import (
     Pods,

@@ -1,9 +1,10 @@
 """Every state of a Migration: its reason, and what kstatus makes of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.controller.decide.migration import decide

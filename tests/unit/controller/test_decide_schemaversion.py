@@ -1,11 +1,12 @@
 """Every state of a SchemaVersion: its reason, what is done about it, and what kstatus makes of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.controller.decide.schemaversion import decide

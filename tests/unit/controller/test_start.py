@@ -1,9 +1,9 @@
 """Before a run is made everything is read live: against an API server that says other things than the cache."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api import names
 from lockstep.api.reasons import Reason

@@ -1,6 +1,6 @@
 """What is recorded without being run: once, where a database had it before Lockstep came."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.adoption import Adopted

@@ -10,11 +10,12 @@ in memory (support/line_model.py); whatever happens in between, these hold:
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import ABSENT

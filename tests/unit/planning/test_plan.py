@@ -1,12 +1,12 @@
 """What to run next: upwards, and what a plan is."""
 
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import ABSENT

@@ -1,9 +1,9 @@
 """The way back: what is undone, in which order, with which text, and what is refused before anything is touched."""
 
-from dataclasses import replace
 from typing import TypedDict, Unpack
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import ABSENT

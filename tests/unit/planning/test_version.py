@@ -19,6 +19,10 @@ def written(numbers: list[int], zeros: list[int]) -> str:
 )
 def test_the_same_numbers_are_the_same_version(left: str, right: str) -> None:
     assert Version.parse(left) == Version.parse(right)
+    assert (Version.parse(left) != Version.parse(right)) is False
+    assert Version.parse(left) <= Version.parse(right) <= Version.parse(left)
+    assert Version.parse(left) >= Version.parse(right)
+    assert not Version.parse(left) > Version.parse(right)
     assert hash(Version.parse(left)) == hash(Version.parse(right))
     assert Version.parse(left).canonical == Version.parse(right).canonical
 
@@ -29,6 +33,9 @@ def test_the_same_numbers_are_the_same_version(left: str, right: str) -> None:
 def test_numbers_decide_the_order(low: str, high: str) -> None:
     assert Version.parse(low) < Version.parse(high)
     assert not Version.parse(high) < Version.parse(low)
+    assert Version.parse(high) > Version.parse(low) != Version.parse(high)
+    assert Version.parse(high) >= Version.parse(low)
+    assert not Version.parse(high) <= Version.parse(low)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """What the pod has mounted."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError

@@ -3,7 +3,7 @@
 import pytest
 
 from lockstep.api.reasons import Reason
-from lockstep.engines.base import RunError
+from lockstep.engines.base import RunError, Target
 from lockstep.planning.wire import DatabaseOrder
 from lockstep.runner.secret import read_secret
 
@@ -62,6 +62,7 @@ def test_nothing_of_it_shows_in_a_repr() -> None:
     assert "hunter2" not in repr(words)
     _, words = read_secret({"host": "h", "user": "u", "password": "hunter2"}, PLAIN)
     assert "hunter2" not in repr(words)
+    assert "hunter2" not in repr(Target("postgresql", {"password": "hunter2"}, ("hunter2",)))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """What to say about a Migration: whether it is valid, and whether it is known to be applied."""
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from lockstep.api.migration import MigrationStatus
 from lockstep.api.reasons import Reason, Severity
@@ -19,8 +20,7 @@ SOURCE_AGAIN: Final = 2.0
 SOURCE_AGAIN_MAX: Final = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationDecision:
+class MigrationDecision(Struct, frozen=True):
     """The status of a Migration as it shall be."""
 
     reason: Reason

@@ -1,7 +1,8 @@
 """What to do about a SchemaVersion: its status, and at most one step of work."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lockstep.api.fields import milliseconds
 from lockstep.api.reasons import Reason, Severity

@@ -1,6 +1,6 @@
 """What a decision about a SchemaVersion is made of."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.api.schemaversion import SchemaVersionStatus
@@ -10,8 +10,7 @@ from lockstep.planning.version import Version
 from lockstep.planning.wire import Mode
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """Make (or finish making) a Job."""
 
     input: RunInput
@@ -20,8 +19,7 @@ class Start:
     mode: Mode = Mode.RUN
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What to do, in this order: stop, start, write the status, retire."""
 
     reason: Reason
@@ -39,8 +37,7 @@ class Decision:
     """Whether the reason is news, worth an event."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """How things stand: the parts that conditions are made of."""
 
     reason: Reason

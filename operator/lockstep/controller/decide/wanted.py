@@ -1,7 +1,8 @@
 """What a SchemaVersion wants: to run, to wait, or nothing since it is there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.api.schemaversion import SchemaVersionSpec
@@ -19,8 +20,7 @@ ASK_AFTER = 5.0
 Migrations have not come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(Struct, frozen=True):
     """No run can start, and why."""
 
     reason: Reason
@@ -31,16 +31,14 @@ class Blocked:
     """Seconds after which to look again, where only time is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """The database has what is wanted."""
 
     target: Version
     input: RunInput
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """A run can start."""
 
     target: Version

@@ -1,7 +1,8 @@
 """The history tables of other tools, each in its module: read once, with SELECTs alone, to adopt a database."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.engines.histories import (
     alembic,
@@ -28,8 +29,7 @@ HISTORIES: Final[dict[str, History]] = {
 """By the word that spec.adopt.history takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """One tool's history in one database."""
 
     table: str

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.engines.histories.dialects import Dialect, Table
 from lockstep.planning.adoption import ForeignRow
@@ -19,8 +20,7 @@ YES: Final = "yes"
 _LEADING: Final = re.compile(r"[0-9]+(?=[_.\- ]|\Z)")
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """One table and the way to ask it."""
 
     ask: Ask
@@ -45,8 +45,7 @@ class Reader:
         return next((Reader(self.ask, self.dialect, found[name]) for name in names if name in found), None)
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """What one tool keeps of what it has run."""
 
     tool: str

@@ -1,12 +1,12 @@
 """How the SELECTs on a history table differ from database to database."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Table:
+
+class Table(Struct, frozen=True):
     """One table of the database, named as the catalog names it."""
 
     schema: str
@@ -25,8 +25,7 @@ class Table:
         return {column.lower(): column for column in self.columns}[name]
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """What differs."""
 
     quotes: str

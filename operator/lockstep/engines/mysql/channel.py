@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import pymysql
+from msgspec import Struct
+from msgspec.structs import replace
 from pymysql.constants.SERVER_STATUS import SERVER_STATUS_IN_TRANS
 from pymysql.cursors import SSCursor
 
@@ -32,8 +33,7 @@ Row = tuple[Any, ...]
 Raw: TypeAlias = "pymysql.connections.Connection[Any]"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What a statement did."""
 
     affected: int

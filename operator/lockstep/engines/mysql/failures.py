@@ -1,7 +1,8 @@
 """What it means that a migration failed, and where in its text. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
@@ -20,8 +21,7 @@ DOUBTFUL: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """One statement of one step; none: the step's end."""
 
     action: Action
@@ -42,8 +42,7 @@ class Place:
         return f"{self.action.label}, statement {detail.statement}, line {detail.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One error of the server, in one step."""
 
     error: SqlError

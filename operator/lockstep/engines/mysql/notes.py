@@ -5,8 +5,9 @@ one statement: nothing runs in between, so that still at most one is in doubt.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.engines.entries import Claim
 from lockstep.engines.mysql.channel import Channel
@@ -28,8 +29,7 @@ ON DUPLICATE KEY UPDATE checksum = %s, digest = n.hashed, state = n.now, note = 
 _ROW: Final = "SELECT %s AS number, %s AS hashed, %s AS now, %s AS words, {ended} AS ended"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """What is said of one statement."""
 
     statement: int

@@ -1,8 +1,9 @@
 """One step under way: its statements run one after the other, tried again when they meet a lock, errors explained."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Log, Recorded, RunError
@@ -30,8 +31,7 @@ from lockstep.planning.wire import Limits
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """What a run works with."""
 
     channel: Channel

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
@@ -26,8 +27,7 @@ _VARIABLES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Struct, frozen=True):
     """One server, as it was when the session began."""
 
     kind: str

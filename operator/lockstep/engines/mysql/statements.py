@@ -2,10 +2,11 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
@@ -55,8 +56,7 @@ _USER_VARIABLE: Final = re.compile(r"""(?<![@\w$'"`])@(?!@)(`[^`]+`|[\w$.]+)""")
 _LOOKED_AT: Final = 100_000
 
 
-@dataclass(frozen=True)
-class SqlScript:
+class SqlScript(Struct, frozen=True, dict=True):
     """One migration's text, where its statements are, and what each is."""
 
     text: str

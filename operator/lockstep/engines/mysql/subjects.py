@@ -5,9 +5,10 @@ Only what can be told from the statement's head is read; of anything else it is 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 _TOKEN: Final = re.compile(
     r"""
@@ -38,8 +39,7 @@ class Settling(StrEnum):
     """It cannot be told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """One object, by its kind (table, view, procedure, ...), its database (None: the session's) and its name."""
 
     kind: str
@@ -47,8 +47,7 @@ class Subject:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """What a statement changes, and how that can be told."""
 
     settling: Settling

@@ -4,9 +4,9 @@ Its rows are there until all of the migration is done and recorded; what is left
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from lockstep.api.reasons import Reason
@@ -21,8 +21,7 @@ UNKNOWN: Final = "unknown"
 """Nobody can tell whether it took effect: a person says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """One statement as the journal has it."""
 
     statement: int

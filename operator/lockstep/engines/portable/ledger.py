@@ -2,9 +2,9 @@
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, and_, insert, or_, select, update
 
 from lockstep.api.reasons import Reason
@@ -34,8 +34,7 @@ class Surroundings(Protocol):
         """Return what would run when the ledger is used, such as `the trigger x on lockstep_run`."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+class LastRun(Struct, frozen=True):
     """The run that entered the line last, as the ledger has it."""
 
     owner: tuple[str, str, str]

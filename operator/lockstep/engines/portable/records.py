@@ -5,8 +5,8 @@ that no other run begins in between.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from msgspec.structs import replace
 from sqlalchemy import delete, insert, select, update
 
 from lockstep.api.reasons import Reason

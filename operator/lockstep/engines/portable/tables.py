@@ -5,9 +5,9 @@ characters, times are RFC 3339 texts by the database's clock: what every dialect
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, Text
 
 LEDGER_VERSION: Final = 1
@@ -20,8 +20,7 @@ _LONG: Final = 16_777_216
 """Makes MySQL choose the types that hold up to 4 GiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(Struct, frozen=True):
     """The ledger's tables."""
 
     metadata: MetaData

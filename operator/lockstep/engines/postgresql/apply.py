@@ -7,8 +7,10 @@ What cannot be done in one transaction is journaled: see journal.py.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, Log, Recorded, RunError, Task
@@ -40,8 +42,7 @@ FEW_STATEMENTS: Final = 100
 _NO_SUCH_PLAN: Final = "26000"
 
 
-@dataclass(frozen=True, slots=True)
-class _Framed:
+class _Framed(Struct, frozen=True):
     """A step with all that goes out for it."""
 
     action: Action

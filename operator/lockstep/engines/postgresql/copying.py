@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 CHUNK: Final = 64 * 1024
 """Characters of data that are sent at once."""
@@ -17,8 +18,7 @@ _NAMED_TOO: Final = frozenset({"relation", "role", "schema", "sequence", "table"
 _NUMBER: Final = re.compile(r"\b0x[0-9a-fA-F]+\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(Struct, frozen=True):
     """Where the data is in its text."""
 
     text: str

@@ -1,7 +1,8 @@
 """What it means that a migration failed, and where in its text. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
@@ -21,8 +22,7 @@ _UNSAFE_ENUM: Final = "55P04"
 _FENCES: Final = frozenset({("23502", "history", "epoch"), ("23502", "journal", "epoch")})
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One error of the server, in one step."""
 
     error: SqlError

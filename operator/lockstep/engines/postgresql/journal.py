@@ -8,8 +8,10 @@ only.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, ConnectionLostError, Log, Recorded, RunError
@@ -40,8 +42,7 @@ _MAY_COMMIT: Final = frozenset({"CALL", "DO"})
 _MAY_REPEAT: Final = frozenset({"CLUSTER", "REINDEX", "VACUUM"})
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """What the steps of one session have in common."""
 
     channel: Channel

@@ -5,8 +5,9 @@ for it. Both locks end with the session, whatever becomes of the pod.
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
@@ -39,8 +40,7 @@ def pod_of(application_name: str | None, pid: str) -> str:
     return application_name or f"process {pid}"
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+class LastRun(Struct, frozen=True):
     """The run that entered the line last, as the ledger has it."""
 
     owner: tuple[str, str, str]

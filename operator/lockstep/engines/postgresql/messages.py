@@ -1,8 +1,8 @@
 """What goes to the server and what comes back: statements, answers, notices, errors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from psycopg import pq
 
 from lockstep.engines.postgresql.copying import Data, data_line
@@ -12,8 +12,7 @@ Param = str | bytes | int | None
 """bytes go as they are (binary), all else as text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One statement with its parameters, each of which the SQL casts."""
 
     sql: str
@@ -28,8 +27,7 @@ class Command:
     """Whether the server shall answer at once, and not when its buffer is full: only then is its time its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What a statement gave."""
 
     tag: str
@@ -44,8 +42,7 @@ class Reply:
         return int(last) if last.isdecimal() else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """What the server says beside its answers: never its DETAIL or CONTEXT, which carry rows."""
 
     severity: str

@@ -1,7 +1,8 @@
 """What is written to the ledger for each step: its entry of the history, and what else changes with it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from lockstep.engines.base import Action, Identity
 from lockstep.engines.entries import Claim, Entry, packed, requirements

@@ -1,7 +1,8 @@
 """Where a journaled migration goes on, and what keeps it from going on. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
@@ -14,8 +15,7 @@ STARTED = "started"
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRow:
+class JournalRow(Struct, frozen=True):
     """What the journal says of one statement."""
 
     statement: int
@@ -26,8 +26,7 @@ class JournalRow:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Resumption:
+class Resumption(Struct, frozen=True):
     """Where to go on."""
 
     done: tuple[JournalRow, ...] = ()

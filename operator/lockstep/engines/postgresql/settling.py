@@ -6,9 +6,12 @@ cancel or an error the catalog is looked at again (Seen). What is left of it is 
 
 import json
 import re
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from lockstep.engines.postgresql.subjects import Kind
 
@@ -28,8 +31,7 @@ class Verdict(StrEnum):
     """Nobody can tell but a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     """What was noted before a statement ran; oids, 0 for what was not there."""
 
     kind: Kind
@@ -56,16 +58,12 @@ class Facts:
 def decode(note: str | None) -> Facts | None:
     """Read a journal row's facts; None where it holds none."""
     try:
-        found = json.loads(note or "")
-        kind = Kind(found.pop("kind"))
-        before, tables = tuple(found.pop("before", ())), tuple(found.pop("tables", ()))
-        return Facts(kind, before=before, tables=tables, **found)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return msgspec.json.decode(note or "", type=Facts)
+    except ValueError:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """One index as it is now."""
 
     oid: int
@@ -76,8 +74,7 @@ class Index:
     """Whether it can be used: built to its end, and not about to go away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What the catalog shows now."""
 
     indexes: tuple[Index, ...] = ()
@@ -88,8 +85,7 @@ class Seen:
     """The statement that ends an interrupted DETACH, where there is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """What is to be done."""
 
     verdict: Verdict

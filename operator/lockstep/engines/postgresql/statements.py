@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
@@ -29,8 +31,7 @@ _SCOPES: Final = frozenset({"DATABASE", "SUBSCRIPTION", "SYSTEM", "TABLESPACE"})
 _UNLOCK: Final = "pg_advisory_unlock_all"
 
 
-@dataclass(frozen=True, slots=True)
-class SqlScript:
+class SqlScript(Struct, frozen=True):
     """One migration's text and where its statements are."""
 
     text: str

@@ -6,9 +6,10 @@ that commits) shows only when the server refuses it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 _TOKEN: Final = re.compile(
     r"""
@@ -48,8 +49,7 @@ Name = tuple[str, ...]
 """A name's parts as the server folds them; empty where the server chooses the name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """One statement that runs alone."""
 
     kind: Kind

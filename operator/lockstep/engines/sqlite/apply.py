@@ -8,8 +8,9 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, ConnectionLostError, Log, Recorded, RunError, Task
@@ -38,8 +39,7 @@ Orphans = Counter[tuple[str, str, int]]
 """Rows without what they refer to: how many of each table, the one referred to, and number of the foreign key."""
 
 
-@dataclass(slots=True)
-class _Clock:
+class _Clock(Struct):
     """What ends a statement before its own end."""
 
     control: Control

@@ -1,8 +1,9 @@
 """What each statement of a migration is: run in the one transaction, or refused. Pure."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
@@ -51,8 +52,7 @@ _SAFE: Final = (
 """Beginnings of statements that can leave no row without the row that it refers to."""
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteScript:
+class SqliteScript(Struct, frozen=True):
     """One migration's text and where its statements are."""
 
     text: str
