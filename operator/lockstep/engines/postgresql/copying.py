@@ -10,12 +10,13 @@ CHUNK: Final = 64 * 1024
 """Characters of data that are sent at once."""
 
 # The only place where the server says which line of the data it is at; the rest of it is the data itself.
-_LINE: Final = re.compile(r"^COPY .+?, \S+ (\d+)(?=[,:]|$)", re.MULTILINE)
-_VALUE: Final = re.compile(r': ".*"', re.DOTALL)
-_QUOTED: Final = re.compile(r'(\w*)( ?)"([^"]*)"')
+# Like the others compiled on first use: few runs have an error in a COPY.
+_LINE: Final = r"(?m)^COPY .+?, \S+ (\d+)(?=[,:]|$)"
+_VALUE: Final = r'(?s): ".*"'
+_QUOTED: Final = r'(\w*)( ?)"([^"]*)"'
 _NAMED: Final = frozenset({"collation", "column", "constraint", "domain", "encoding", "function", "index", "partition"})
 _NAMED_TOO: Final = frozenset({"relation", "role", "schema", "sequence", "table", "trigger", "type", "view"})
-_NUMBER: Final = re.compile(r"\b0x[0-9a-fA-F]+\b")
+_NUMBER: Final = r"\b0x[0-9a-fA-F]+\b"
 
 
 class Data(Struct, frozen=True):
@@ -33,7 +34,7 @@ class Data(Struct, frozen=True):
 
 def data_line(context: str | None) -> int | None:
     """Return the line of the data that an error's context names, from 1; None where it names none."""
-    found = _LINE.search(context or "")
+    found = re.search(_LINE, context or "")
     return None if found is None else int(found[1])
 
 
@@ -45,4 +46,4 @@ def without_data(message: str, names: Collection[str]) -> str:
         known = quoted in names or word in _NAMED or word in _NAMED_TOO
         return found[0] if known else f"{word}{gap}?"
 
-    return _NUMBER.sub("?", _QUOTED.sub(mask, _VALUE.sub(": ?", message)))
+    return re.sub(_NUMBER, "?", re.sub(_QUOTED, mask, re.sub(_VALUE, ": ?", message)))

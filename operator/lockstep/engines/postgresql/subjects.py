@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
-_TOKEN: Final = re.compile(
-    r"""
+# Compiled on first use: few migrations have a statement that runs alone.
+_LEXEME: Final = r"""(?sx)
     \s++ | --[^\n\r]*+
     | (?P<open>/\*)
     | (?P<escaped>[uU]&"(?:[^"]|"")*+")
@@ -20,12 +20,13 @@ _TOKEN: Final = re.compile(
     | (?P<string>'(?:[^']|'')*+')
     | (?P<word>[^\W\d][\w$]*+)
     | (?P<mark>.)
-    """,
-    re.VERBOSE | re.DOTALL,
+"""
+_BLOCK: Final = r"/\*|\*/"
+_ESCAPE: Final = r"\\(?:\\|\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))"
+_OFF: Final = r"(?i)\b(?:connect|create_slot)\s*=\s*'?(?:false|off|no|0)\b"
+_SET_CONFIG: Final = (
+    r"(?i)SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\(\s*'[^']*'\s*,\s*'[^']*'\s*,\s*(?:false|'f(?:alse)?')\s*\)\s*"
 )
-_BLOCK: Final = re.compile(r"/\*|\*/")
-_ESCAPE: Final = re.compile(r"\\(?:\\|\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))")
-_OFF: Final = re.compile(r"\b(?:connect|create_slot)\s*=\s*'?(?:false|off|no|0)\b", re.IGNORECASE)
 
 
 class Kind(StrEnum):
@@ -126,7 +127,7 @@ def _create(head: "_Head", sql: str) -> Subject | None:
         head.take("ONLY")
         return Subject(Kind.CREATE_INDEX, what, head.name(), named, lenient)
     scope = head.word()
-    if scope == "SUBSCRIPTION" and _OFF.search(sql):
+    if scope == "SUBSCRIPTION" and re.search(_OFF, sql):
         return None
     if scope in {"DATABASE", "TABLESPACE", "SUBSCRIPTION"}:
         return Subject(Kind.CREATE, f"CREATE {scope}", head.name(), scope=scope)
@@ -185,12 +186,6 @@ def is_temporary(sql: str) -> bool:
     return False
 
 
-_SET_CONFIG: Final = re.compile(
-    r"SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\(\s*'[^']*'\s*,\s*'[^']*'\s*,\s*(?:false|'f(?:alse)?')\s*\)\s*",
-    re.IGNORECASE,
-)
-
-
 def is_setting(sql: str) -> bool:
     """Tell whether a statement does nothing but set its session: said again, it gives the same session."""
     head = _Head(sql)
@@ -200,7 +195,7 @@ def is_setting(sql: str) -> bool:
         case "RESET":
             return True
         case "SELECT":
-            return _SET_CONFIG.fullmatch(sql) is not None
+            return re.fullmatch(_SET_CONFIG, sql) is not None
     return False
 
 
@@ -273,7 +268,8 @@ class _Head:
 def _tokens(sql: str) -> Iterator[tuple[str, str]]:
     """Return kind and value of each token: word, name (quoted, as it is meant), mark or string."""
     at = 0
-    while (found := _TOKEN.match(sql, at)) is not None:
+    lexeme = re.compile(_LEXEME)
+    while (found := lexeme.match(sql, at)) is not None:
         at = found.end()
         match found.lastgroup:
             case None:
@@ -283,14 +279,14 @@ def _tokens(sql: str) -> Iterator[tuple[str, str]]:
             case "quoted":
                 yield "name", found[0][1:-1].replace('""', '"')
             case "escaped":
-                yield "name", _ESCAPE.sub(_unescape, found[0][3:-1].replace('""', '"'))
+                yield "name", re.sub(_ESCAPE, _unescape, found[0][3:-1].replace('""', '"'))
             case kind:
                 yield kind, found[0]
 
 
 def _behind_block(sql: str, at: int) -> int:
     depth = 0
-    for found in _BLOCK.finditer(sql, at):
+    for found in re.compile(_BLOCK).finditer(sql, at):
         depth += 1 if found[0] == "/*" else -1
         if depth == 0:
             return found.end()
