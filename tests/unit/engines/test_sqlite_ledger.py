@@ -1,10 +1,12 @@
 """The portable ledger, on SQLite: its chain of hashes, its upgrades, its journal, what it says of a line."""
 
+import gzip
 import hashlib
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from random import Random
 
 import pytest
 from msgspec.structs import replace
@@ -24,6 +26,7 @@ from lockstep.engines.portable.records import Recorder
 from lockstep.engines.portable.store import open_once
 from lockstep.engines.sqlite.catalog import OPTIONS, Around, objects, plain
 from lockstep.engines.sqlite.connect import SqliteStore
+from lockstep.planning.checksum import checksum
 from lockstep.planning.plan import Candidate, Direction, Step
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.version import Version
@@ -111,6 +114,14 @@ def test_every_change_of_a_history_breaks_its_chain() -> None:
     assert entries.broken_at("orders", [whole[0], *whole[2:]]) == 3
     # What is missing at the end only shows against the status.
     assert entries.broken_at("orders", whole[:-1]) is None
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 511, 512, 1023, 1024, 16_383, 16_384, 32_768, 100_000])
+def test_a_text_of_any_length_is_kept(length: int) -> None:
+    text = Random(length).randbytes(length).hex()[:length]
+    body = entries.packed(text)
+    assert body is not None
+    assert gzip.decompress(body).decode() == entries.unpacked(checksum(text), body) == text
 
 
 def test_a_text_that_was_changed_is_never_run() -> None:
