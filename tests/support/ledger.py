@@ -43,6 +43,8 @@ class Ledger:
     """Tokens of the acts that were done."""
     sql: list[str] = field(default_factory=list)
     """Every text that was run, in order."""
+    read: list[str] = field(default_factory=list)
+    """Every text that was read as a script, in order."""
     drift: str | None = None
     """What somebody has changed by hand."""
     inconclusive: str = ""
@@ -148,6 +150,7 @@ class Ledger:
 
 @dataclass
 class _Script:
+    text: str
     statements: int = 1
 
 
@@ -161,7 +164,8 @@ class _Engine:
 
     def script(self, action: Action) -> _Script:
         """Read a text."""
-        return _Script()
+        self.ledger.read.append(action.text)
+        return _Script(action.text)
 
     def connect(self, task: Task, control: Control, log: Any) -> "_Session":
         """Connect."""
@@ -221,6 +225,7 @@ class _Session:
 
     def apply(self, action: Action, script: Any, waiting: Any, following: Any = None) -> Recorded:
         """Run one step."""
+        assert script.text == action.text
         self.ledger.fault(action)
         return self.ledger.take(action)
 

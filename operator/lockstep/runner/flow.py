@@ -44,7 +44,9 @@ SESSIONS: Final = 5
 """How many sessions one run may use up."""
 RECONNECT_SECONDS: Final = 1.0
 SHORT: Final = 4096
-"""Characters of a text that is sooner read again than kept as a script."""
+"""Characters of a text that is sooner read again than kept as a script, once enough are kept."""
+KEPT: Final = 5_000
+"""Statements of short texts that are kept, of each some hundred bytes."""
 
 
 class Run:
@@ -254,14 +256,20 @@ class Run:
         self._drift.settle(session, is_blocked=is_blocked)
 
     def _read(self, actions: Sequence[Action]) -> dict[int, Script]:
-        """See that all of them may run, before the first does; return the scripts of the long ones, by their place."""
-        scripts = ((place, self._engine.script(action)) for place, action in enumerate(actions))
-        return {place: script for place, script in scripts if len(actions[place].text) > SHORT}
-
-    def _scripted(self, actions: Sequence[Action], long: dict[int, Script]) -> Iterator[tuple[Action, Script]]:
-        """Read the short ones again, each when its turn comes, and let go of what is done: memory stays flat."""
+        """See that all of them may run, before the first does; return the scripts that are kept, by their place."""
+        kept: dict[int, Script] = {}
+        statements = 0
         for place, action in enumerate(actions):
-            yield action, long.pop(place) if place in long else self._engine.script(action)
+            script = self._engine.script(action)
+            statements += script.statements
+            if statements <= KEPT or len(action.text) > SHORT:
+                kept[place] = script
+        return kept
+
+    def _scripted(self, actions: Sequence[Action], kept: dict[int, Script]) -> Iterator[tuple[Action, Script]]:
+        """Read the others again, each when its turn comes, and let go of what is done: memory stays flat."""
+        for place, action in enumerate(actions):
+            yield action, kept.pop(place) if place in kept else self._engine.script(action)
 
     def _record(self, session: Session, actions: Sequence[Action]) -> None:
         """Record what is not run, in one commit."""
