@@ -8,9 +8,10 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Final, Literal
+
+from msgspec import Struct
 
 Objects = Mapping[str, str]
 """The hash of each object (hex), by its name for people."""
@@ -62,8 +63,7 @@ _LONGEST: Final = 160
 """Characters of a name in a message: a function's may be thousands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """What was made by hand; each tuple is sorted. False if there is none."""
 
     added: tuple[str, ...] = ()
@@ -89,8 +89,7 @@ class Drift:
         return "sha256:" + hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the objects of a ledger were read with."""
 
     format: int
@@ -112,11 +111,10 @@ class Options:
         return cls(int(number), frozenset(word for word in words.split(",") if word in INCLUDES))
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What the ledger says of the database's objects."""
 
-    objects: Objects = field(default_factory=dict)
+    objects: Objects = {}
     """Here, and in what is found, those may be missing that are the same on both sides and that nothing lies in that
     differs: an engine may compare where the objects are."""
     major: int | None = None
@@ -128,11 +126,10 @@ class Expected:
     """Lines of which a run has died after a commit, before its differences were taken in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What to write into the ledger."""
 
-    upserts: Objects = field(default_factory=dict)
+    upserts: Objects = {}
     removed: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     """Lines whose differences are settled with it."""
@@ -141,8 +138,7 @@ class Change:
     options: Options | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What a look at the database means."""
 
     outcome: Literal["Baseline", "Inconclusive", "Unattributed", "Compared"]

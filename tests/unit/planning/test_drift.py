@@ -1,10 +1,9 @@
 """Drift: what is compared, what a run takes in, and what nobody is accused of."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lockstep.planning.drift import (
     Change,

@@ -1,9 +1,9 @@
 """The objects that the ledger expects: read together with those that are there, written as what a run makes of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from sqlalchemy import delete, insert, select, update
 
 from lockstep.engines.drift_watch import Decide
@@ -15,8 +15,7 @@ LOT: Final = 500
 """Objects that are taken out by one statement: SQLite takes only so many values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(Struct, frozen=True):
     """How an engine reads the objects of its database."""
 
     read: Callable[[], Objects]

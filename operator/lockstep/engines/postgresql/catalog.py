@@ -1,8 +1,9 @@
 """A database's catalog as hashes: what every object is, read in one snapshot, whatever the role's settings are."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from lockstep.engines.postgresql import catalog_more_sql, catalog_sql
 from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED, found
@@ -35,8 +36,7 @@ _SHIFTED: Final = frozenset({"XX000", "42P01", "42703", "42704", "42883", "40001
 snapshot, and stumbles over what has just gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogOptions:
+class CatalogOptions(Struct, frozen=True):
     """What to read."""
 
     ledger_schema: str

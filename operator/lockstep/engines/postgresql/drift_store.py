@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.drift_watch import BlockedError, Decide
