@@ -78,9 +78,15 @@ def run(command: Command, folder: Path, limit: float) -> Took:
 
 
 @contextmanager
-def server() -> Iterator[Postgres]:
-    """A server with the role that the tools work as."""
-    with Postgres(VERSION) as postgres:
+def server(commit: float = 0) -> Iterator[Postgres]:
+    """A server with the role that the tools work as.
+
+    Args:
+        commit: milliseconds that a commit waits for the disk. The files are in memory, so the server sleeps for so long
+            (`commit_delay`): disks differ, and this one would not take the same time twice.
+    """
+    disk = {"fsync": "on", "synchronous_commit": "on", "commit_siblings": "0", "commit_delay": f"{commit * 1000:.0f}"}
+    with Postgres(VERSION, **(disk if commit else {})) as postgres:
         postgres.admin(f"CREATE ROLE {USER} LOGIN PASSWORD '{USER}'")
         yield postgres
 
@@ -267,17 +273,20 @@ def main() -> None:
     parser.add_argument("--tools", type=str.lower, nargs="+", default=[], choices=names)
     parser.add_argument("--limit", type=float, default=600, help="seconds that one run may take")
     parser.add_argument("--round-trip", type=float, default=0, help="milliseconds to the server and back")
+    parser.add_argument("--commit", type=float, default=0, help="milliseconds that a commit waits for the disk")
     parser.add_argument("--install", action="store_true", help="get the tools that are not here")
     parser.add_argument("--json", type=Path)
     wanted = parser.parse_args()
     if wanted.install:
         install()
     tools, absent = chosen(wanted.tools)
-    found: dict[str, object] = {"server": VERSION, "round trip": wanted.round_trip}
-    with server() as postgres, reached(postgres, wanted.round_trip) as port:
+    found: dict[str, object] = {"server": VERSION, "round trip": wanted.round_trip, "commit": wanted.commit}
+    with server(wanted.commit) as postgres, reached(postgres, wanted.round_trip) as port:
         bench = Bench(postgres, port, wanted.limit)
         if wanted.round_trip:
             print(f"The server is {wanted.round_trip} ms away, there and back.")
+        if wanted.commit:
+            print(f"A commit waits {wanted.commit} ms for the disk.")
         # Once unmeasured: programs and libraries are read from the disk, and what cannot work is seen at once.
         warm = compare(tools, bench, 2, 1)
         for name, why in warm.failed.items():

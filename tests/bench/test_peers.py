@@ -82,6 +82,16 @@ def test_a_server_that_is_far_away_takes_its_time(postgres: Postgres) -> None:
         assert port == postgres.port
 
 
+def test_a_commit_takes_as_long_as_the_disk_is_said_to() -> None:
+    if binaries(18) is None:
+        pytest.skip("PostgreSQL 18 is not installed on this machine")
+    with server(commit=20) as running, running.database().connect(admin=True) as connection:
+        connection.execute("CREATE TABLE t (a int)")
+        began = time.monotonic()
+        connection.execute("INSERT INTO t VALUES (1)")
+        assert time.monotonic() - began >= 0.020
+
+
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
     def took(wall: float) -> Took:
         return Took(wall, 0.5, 10)
