@@ -24,6 +24,7 @@ from psycopg.conninfo import make_conninfo
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.compiled import compiled
 from bench.far import far_away
 from lockstep.engines import load
 from lockstep.engines.base import Files, Identity, Target, Task
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="*", default=[100, 1000])
     parser.add_argument("--json", type=Path)
     wanted = parser.parse_args()
+    os.environ.update(compiled())
     version = 18 if binaries(18) is not None else 15
     ways: dict[str, Runner] = {"bare loop": bare, "in process": in_process, "whole": whole}
     found: dict[str, object] = {"server": version, "rounds": wanted.rounds}

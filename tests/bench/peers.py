@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import getting
+from bench.compiled import compiled
 from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, pack
 from servers.postgres import binaries
 from servers.runner import Pod, migration, order
@@ -146,6 +147,7 @@ class Lockstep(Tool):
         pod = Pod(folder, "pod")
         pod.mount(SECRET_DIR, {"url": place.url()})
         environment = {
+            **compiled(),
             "LOCKSTEP_ROOT": str(pod.folder),
             "LOCKSTEP_TERMINATION_LOG": str(pod.message),
             "POD_NAME": pod.name,
