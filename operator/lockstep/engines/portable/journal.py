@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.engines.entries import Claim
-from lockstep.engines.portable.store import Store
+from lockstep.engines.portable.store import Change, Store
 
 STARTED: Final = "started"
 """It was begun; that it has no end means that it failed, or that nobody knows yet."""
@@ -40,6 +40,8 @@ class Journal:
         self._store = store
         self._table = store.tables.journal
         self._claim = claim
+        j = self._table.c
+        self._forget = delete(self._table).where(j.line == claim.line, j.step == bindparam("of_step"))
 
     def _of(self, step: str, direction: str | None = None, statement: int | None = None) -> list[ColumnElement[bool]]:
         j = self._table.c
@@ -102,7 +104,12 @@ class Journal:
 
     def forget(self, step: str) -> None:
         """Take a step out of the journal: it is recorded as a whole now."""
-        self._store.run(delete(self._table).where(*self._of(step)))
+        change = self.forgotten(step)
+        self._store.run(change.statement, change.values)
+
+    def forgotten(self, step: str) -> Change:
+        """Return what takes a step out of the journal. Pure."""
+        return Change(self._forget, {"of_step": step})
 
     def settle(self, step: str, *, applied: bool) -> None:
         """Take a person's word for the statement that is in doubt.

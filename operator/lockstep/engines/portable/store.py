@@ -6,9 +6,10 @@ second one is never made in its place. Transactions are begun and ended by words
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Executable, create_engine, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Executable, Select, UpdateBase, create_engine, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
@@ -18,6 +19,16 @@ from lockstep.engines.portable.tables import LEDGER_VERSION, PREFIX, UPGRADES, T
 
 Row = Sequence[Any]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One statement of the ledger's, and its values."""
+
+    statement: UpdateBase | Select[Any]
+    values: Mapping[str, Any]
+    must_meet: bool = False
+    """Whether it is an error if it meets no row."""
 
 
 def open_once(url: str, create: Callable[[], Any], schema: str, **options: Any) -> Connection:
