@@ -1,6 +1,7 @@
 """A TCP proxy that knows where a protocol's messages end, and strikes at the n-th: before, at or after any of them."""
 
 import contextlib
+import re
 import selectors
 import socket
 import threading
@@ -162,7 +163,7 @@ class CountingProxy:
             strike: what to do.
             client: whose messages.
             kill: kills the runner.
-            word: what the messages say.
+            word: what the messages say; a regular expression.
             beyond: how many more messages of that side to let through then.
         """
         with self._lock:
@@ -230,7 +231,7 @@ class CountingProxy:
         ends = end.framing.ends(data)
         armed = self._armed
         for at in ends:
-            if armed is not None and end.client == armed.client and armed.word in data[before:at]:
+            if armed is not None and end.client == armed.client and re.search(armed.word, data[before:at]):
                 self.met += 1
                 armed.after -= 1
                 if armed.after == 0 and armed.beyond == 0:

@@ -26,8 +26,13 @@ def by_postgresql(sent: bytes, answer: bytes) -> bool:
 
 
 def by_mysql(_: bytes, answer: bytes) -> bool:
-    """Tell whether MySQL has answered a statement that returns no rows."""
-    return len(answer) >= 4 and len(answer) >= 4 + int.from_bytes(answer[:3], "little")
+    """Tell whether MySQL has answered a statement, or several in one text, the last of which returns no rows."""
+    last = b""
+    while len(answer) >= 4:
+        size = 4 + int.from_bytes(answer[:3], "little")
+        last, answer = answer[4:size], answer[size:] if size <= len(answer) else b"?"
+    # Fewer than 251 rows changed, no number given: the status comes next, and says whether there are more answers.
+    return answer == b"" and (last[:1] == b"\xff" or (last[:1] == b"\0" and not last[3] & 8))
 
 
 class FaultyProxy:

@@ -23,7 +23,8 @@ SAY = (
 class MysqlPlace(Wire):
     """One database of a server."""
 
-    COMMIT: ClassVar = b"\x03COMMIT"
+    # By itself, or at the end of a record.
+    COMMIT: ClassVar = rb"[\x03\n]COMMIT\Z"
 
     def __init__(self, proxy: CountingProxy, database: MariaDatabase, admin: "pymysql.Connection[Any]") -> None:
         super().__init__(proxy, 500)

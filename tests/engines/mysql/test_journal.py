@@ -123,7 +123,7 @@ def test_cut_at_the_commit_of_rows(fault: Fault, database: MariaDatabase, pod: P
         with holding(database, "INSERT INTO t (id) VALUES (1)"):
             pod.start(order(BASE, rows), keys(database, port=proxy.port))
             wait_until(is_running(database, "INSERT INTO t"), what="the waiting statement")
-            proxy.on(QUERY + b"COMMIT", fault)
+            proxy.on(b";\nCOMMIT", fault)
         ended = done(pod.end())
     assert len(ended.events("connection_lost")) == 1
     assert database.query("SELECT count(*) FROM t") == [(1,)]

@@ -8,18 +8,20 @@ connection where the server does not answer even then.
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 import pymysql
 from msgspec import Struct
 from msgspec.structs import replace
+from pymysql.constants import COMMAND
 from pymysql.constants.SERVER_STATUS import SERVER_STATUS_IN_TRANS
 from pymysql.cursors import SSCursor
 
 from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.control import Control
+from lockstep.engines.mysql.batch import lots
 from lockstep.engines.mysql.errors import INTERRUPTED, NOT_ROLLED_BACK, is_lost, line_in, number_of, words_of
 
 CANCEL_SECONDS: Final = 10.0
@@ -28,6 +30,10 @@ LOOK_SECONDS: Final = 0.1
 """How often the watch looks at the run's Control."""
 WARNINGS: Final = 5
 """Warnings of one statement that are read."""
+
+_MANY: Final = (0).to_bytes(2, "little")
+_SINGLE: Final = (1).to_bytes(2, "little")
+"""Whether the server takes several statements as one text: words of COM_SET_OPTION."""
 
 Row = tuple[Any, ...]
 Raw: TypeAlias = "pymysql.connections.Connection[Any]"
@@ -44,6 +50,15 @@ class Reply(Struct, frozen=True):
     """Whether a transaction is open after it."""
     cancelled: type[Exception] | None = None
     """Why it was cancelled, although it came to its end: a SLEEP does, and says so in its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one of Lockstep's own statements did."""
+
+    met: int
+    """Rows that it has changed or returned."""
+    rows: tuple[Row, ...]
 
 
 class SqlError(Exception):
@@ -185,6 +200,29 @@ class Channel:
         with _translated(self._raw), self._raw.cursor() as cursor:
             return int(cursor.execute(sql, params))
 
+    def together(self, statements: Sequence[str], packet: int) -> list[Answer]:
+        """Run statements of Lockstep's own that are sent as one text, up to the first that fails.
+
+        Only for this text is the server told that it may take several: it never cuts a migration's statement in two.
+        Where it will not be told, they are sent one after the other.
+
+        Args:
+            statements: with their values in them.
+            packet: bytes of the longest text that the server takes.
+
+        Raises:
+            SqlError: if the server refused one; those before it have run.
+            ConnectionLostError: if the connection is gone.
+        """
+        found = []
+        with _translated(self._raw), _many(self._raw) as told, self._raw.cursor() as cursor:
+            for text in lots(statements, packet if told else 0):
+                cursor.execute(text)
+                found.append(Answer(cursor.rowcount, tuple(cursor.fetchall())))
+                while cursor.nextset():
+                    found.append(Answer(cursor.rowcount, tuple(cursor.fetchall())))
+        return found
+
     def warnings(self) -> tuple[tuple[int, str], ...]:
         """Return the first warnings of the last statement: numbers, and words without what may be a row's data."""
         rows = self.query(f"SHOW WARNINGS LIMIT {WARNINGS}")
@@ -216,6 +254,42 @@ def _translated(raw: Raw) -> Iterator[None]:
         text = str(error.args[1]) if len(error.args) > 1 else ""
         # `from None`: the driver's text may hold data.
         raise SqlError(number, text, getattr(error, "sqlstate", None)) from None
+
+
+@contextmanager
+def _many(raw: Raw) -> Iterator[bool]:
+    """Have the server take several statements as one text; gives whether it does."""
+    try:
+        _tell(raw, _MANY)
+    except pymysql.err.Error:
+        if not raw.open:
+            raise
+        yield False
+        return
+    try:
+        yield True
+    except BaseException:
+        # Of two errors the first one counts; what comes next finds that the connection is gone.
+        with suppress(pymysql.err.Error):
+            _tell_single(raw)
+        raise
+    _tell_single(raw)
+
+
+def _tell_single(raw: Raw) -> None:
+    try:
+        _tell(raw, _SINGLE)
+    except pymysql.err.Error:
+        # No migration runs in a session whose server might cut its statements in two.
+        if raw.open:
+            raw.close()
+        raise
+
+
+def _tell(raw: Any, word: bytes) -> None:
+    # The driver has no word of its own for it.
+    raw._execute_command(COMMAND.COM_SET_OPTION, word)
+    raw._read_packet()
 
 
 class _Watch:

@@ -31,6 +31,7 @@ from lockstep.engines.mysql.connect import Connector
 from lockstep.engines.mysql.lease import Lease, until_of
 from lockstep.engines.mysql.lock import Locks
 from lockstep.engines.mysql.notes import Notes
+from lockstep.engines.mysql.record import Records
 from lockstep.engines.mysql.running import Made, Work
 from lockstep.engines.mysql.server import Server, check_pooler, check_server, read_server
 from lockstep.engines.mysql.session import OWN_LOCK_SECONDS, SessionState
@@ -185,6 +186,7 @@ class MysqlSession(PortableSession[MysqlStore]):
             channel,
             self._store,
             recorder,
+            Records(channel, self._store, recorder, self._server.packet),
             Notes(channel, self._server.database, claim),
             self._server,
             self._state,

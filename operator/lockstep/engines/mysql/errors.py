@@ -21,6 +21,8 @@ INTERRUPTED: Final = 1317
 TIMED_OUT: Final = frozenset({1969, 3024})
 """MariaDB's max_statement_time and MySQL's max_execution_time."""
 NO_SUCH_SAVEPOINT: Final = 1305
+NO_VALUE: Final = 1048
+"""A column that must have a value gets none."""
 NOT_ROLLED_BACK: Final = 1196
 """Warning of a ROLLBACK: what was changed in tables without transactions stays."""
 TOO_LARGE: Final = frozenset({1153, 1301, 3056})

@@ -18,6 +18,7 @@ from lockstep.engines.mysql.errors import PASSING
 from lockstep.engines.mysql.failures import Failure, Place
 from lockstep.engines.mysql.notes import Note, Notes
 from lockstep.engines.mysql.prepared import Prepared
+from lockstep.engines.mysql.record import Records
 from lockstep.engines.mysql.server import Server
 from lockstep.engines.mysql.session import SessionState
 from lockstep.engines.mysql.statements import Kind, SqlScript
@@ -37,6 +38,7 @@ class Work(Struct, frozen=True):
     channel: Channel
     store: Store
     recorder: Recorder
+    records: Records
     notes: Notes
     server: Server
     session: SessionState
@@ -150,18 +152,8 @@ class Running:
             RunError: Fenced, or LedgerInvalid.
             ConnectionLostError: if it is not known whether it is there.
         """
-        recorder, store = self.work.recorder, self.work.store
         with translated():
-            if not begun:
-                store.begin()
-            recorder.fence(self.action.label)
-            entry = recorder.entry(self.action)
-            recorded = recorder.write(self.action, entry)
-            if not begun:
-                recorder.journal.forget(self.step)
-            store.commit()
-        recorder.mark = entry.mark
-        return recorded
+            return self.work.records.write(self.action, None if begun else self.step)
 
     def jot(self, *notes: Note) -> None:
         """Write notes of statements and commit them, by one statement where that does; as `note` otherwise.

@@ -57,11 +57,15 @@ class MysqlStore(Store):
         self._row_log = row_log
         """Whether the server's log of changes takes what a transaction does that sees what others commit meanwhile."""
 
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """What begins a transaction that writes; it locks rows, not the gaps between, where other lines' rows go."""
+        return ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", self.BEGIN) if self._row_log else (self.BEGIN,)
+
     def begin(self) -> None:
-        """Begin a transaction that writes, and locks rows but not the gaps between them: other lines' rows go there."""
-        if self._row_log:
-            self.say("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        super().begin()
+        """Begin a transaction that writes."""
+        for sql in self.opening:
+            self.say(sql)
 
 
 class Around:

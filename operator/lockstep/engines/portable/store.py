@@ -6,9 +6,9 @@ second one is never made in its place. Transactions are begun and ended by words
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, Executable, Select, UpdateBase, create_engine, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -21,8 +21,7 @@ Row = Sequence[Any]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One statement of the ledger's, and its values."""
 
     statement: UpdateBase | Select[Any]
