@@ -26,6 +26,7 @@ from bench.far import far_away
 from lockstep.engines import load
 from lockstep.engines.base import Files, Identity, Target, Task
 from lockstep.engines.control import Control
+from lockstep.engines.mysql import channel
 from lockstep.engines.mysql.lexer import split
 from lockstep.planning.wire import OrderedMigration
 from lockstep.runner.flow import Run
@@ -96,9 +97,9 @@ def in_process(params: Params, migrations: Sequence[OrderedMigration]) -> float:
 
 @contextmanager
 def traced() -> Iterator[dict[str, list[float]]]:
-    """Note each statement that is sent meanwhile, by its kind, and how long its answer took."""
+    """Note each text that is sent meanwhile, by its kind, and how long its answer took."""
     took: dict[str, list[float]] = defaultdict(list)
-    plain = pymysql.connections.Connection.query
+    plain, told = pymysql.connections.Connection.query, channel._tell
 
     def query(self: "pymysql.Connection[Any]", sql: Any, unbuffered: bool = False) -> int:
         text = sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql)
@@ -109,11 +110,18 @@ def traced() -> Iterator[dict[str, list[float]]]:
             kind = " ".join(_OBJECT.sub("_", text[: 4 * _HEAD]).split())[:_HEAD]
             took[kind].append(time.perf_counter() - began)
 
+    def tell(raw: Any, word: bytes) -> None:
+        began = time.perf_counter()
+        told(raw, word)
+        took["COM_SET_OPTION"].append(time.perf_counter() - began)
+
     pymysql.connections.Connection.query = query  # type: ignore[method-assign]
+    channel._tell = tell
     try:
         yield took
     finally:
         pymysql.connections.Connection.query = plain  # type: ignore[method-assign]
+        channel._tell = told
 
 
 def trace(server: Mariadb, migrations: Sequence[OrderedMigration]) -> None:
@@ -123,7 +131,7 @@ def trace(server: Mariadb, migrations: Sequence[OrderedMigration]) -> None:
         wall = in_process(database.params, migrations)
     server.drop(database)
     sent, waited = sum(map(len, took.values())), sum(map(sum, took.values()))
-    print(f"{sent} statements, {waited:.3f} s of {wall:.3f} s in them")
+    print(f"{sent} round trips, {waited:.3f} s of {wall:.3f} s in them")
     for kind, each in sorted(took.items(), key=lambda pair: -sum(pair[1]))[:25]:
         print(f"{len(each):>7}{sum(each):>9.3f} s{1e6 * statistics.median(each):>9.0f} us  {kind}")
 
