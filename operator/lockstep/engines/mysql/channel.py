@@ -52,8 +52,7 @@ class Reply(Struct, frozen=True):
     """Why it was cancelled, although it came to its end: a SLEEP does, and says so in its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What one of Lockstep's own statements did."""
 
     met: int
