@@ -7,6 +7,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export CLUSTER
+# Bytecode is kept, and not in the tree, also where the environment wants none written: four workers and the processes of
+# hundreds of tests would compile the same code over and over.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX ?= $(or $(LOCKSTEP_LOCAL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockstep)/bytecode
 
 .PHONY: help venv lock crds check test test-all unit chaos fuzz demo cluster cluster-down image install bench bench-peers clean
 
