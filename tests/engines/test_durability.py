@@ -82,6 +82,7 @@ def test_what_a_crash_takes_is_done_once_more(own: Postgres, ledger: Database, m
     assert len(done.events("applied")) == SHORT + 2 + lost["steps"]
     assert (done.result.reason, done.result.applied) == (Reason.UP_TO_DATE, SHORT + 2)
     assert [step.version for step in done.result.steps][-SHORT:] == [str(n) for n in range(3, SHORT + 3)]
+    assert f"{lost['steps']} step(s) were lost in a crash of the server" in done.result.message
     assert len(log(ledger)) == SHORT
     assert applied(ledger) == [str(n) for n in range(SHORT + 3)]
 

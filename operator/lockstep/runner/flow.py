@@ -45,7 +45,7 @@ SESSIONS: Final = 5
 RECONNECT_SECONDS: Final = 1.0
 SHORT: Final = 4096
 """Characters of a text that is sooner read again than kept as a script, once enough are kept."""
-KEPT: Final = 5_000
+KEPT: Final = 1_000
 """Statements of short texts that are kept, of each some hundred bytes."""
 
 
@@ -230,9 +230,12 @@ class Run:
             raise
         self._finish(session, None)
         self._progress("Running")
-        taken = self._state.taken
-        at = f"line {self._order.line!r} is at version {self._state.version}"
-        return self._result(Reason.UP_TO_DATE, f"{taken} step(s) applied; {at}" if taken else at)
+        state = self._state
+        words = [f"{state.taken} step(s) applied"] if state.taken else []
+        words.append(f"line {self._order.line!r} is at version {state.version}")
+        if state.lost:
+            words.append(f"{state.lost} step(s) were lost in a crash of the server, and done once more")
+        return self._result(Reason.UP_TO_DATE, "; ".join(words))
 
     def _finish(self, session: Session, error: RunError | None) -> None:
         """See that what was done outlives a crash, and take what it has changed for what shall be.

@@ -31,6 +31,8 @@ class State(Struct):
     """Whether this run may have changed the database: by a part of a step, too."""
     taken: int = 0
     """How many steps this run took."""
+    lost: int = 0
+    """How many of its steps a crash of the server has taken back."""
     steps: deque[StepDone] = field(default_factory=lambda: deque(maxlen=LAST_STEPS))
     """The last of them."""
     recent: tuple[StepDone, ...] = ()
@@ -65,6 +67,7 @@ class State(Struct):
         """Hold what a lost session has left open against the ledger, read under the lock; return the steps lost."""
         there = _first_missing(history, self.loose)
         lost = len(self.loose) - there
+        self.lost += lost
         self._forget(there)
         for action in self.doing[: 0 if lost else _first_missing(history, self.doing)]:
             self.add(done(action, 0, ""))
