@@ -187,8 +187,17 @@ class Plan(Struct, frozen=True):
     def hash(self) -> str:
         """`sha256:` of the line, its ends, and each step's direction, version and checksums: texts alone decide it."""
         ends = [self.start.canonical or "base", self.end.canonical or "base"]
-        body = [self.line, *ends, self.direction, [step.words for step in self.steps]]
-        return "sha256:" + hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()
+        head = _json([self.line, *ends, self.direction])
+        # As one JSON array, and never as a whole: there may be thousands of steps.
+        hashed = hashlib.sha256(head[:-1] + b",[")
+        for number, step in enumerate(self.steps):
+            hashed.update(b"," * bool(number) + _json(step.words))
+        hashed.update(b"]]")
+        return f"sha256:{hashed.hexdigest()}"
+
+
+def _json(words: Sequence[str]) -> bytes:
+    return json.dumps(words, separators=(",", ":")).encode()
 
 
 class Refusal(Struct, frozen=True):
