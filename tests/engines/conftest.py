@@ -107,8 +107,8 @@ def maria_database(mariadb: Mariadb) -> Iterator[MariaDatabase]:
     mariadb.drop(made)
 
 
-FROM_THE_START = frozenset({"test_apply", "test_connection", "test_copy", "test_notices"})
-"""Suites whose pods are processes from the start of Python on; those of the others are forked (servers/nursery.py)."""
+FROM_THE_START = frozenset({"test_apply", "test_connection", "test_copy", "test_notices", "mysql/test_connection"})
+"""Suites whose pods, on the newest server, are processes from the start of Python on; others are forked (Nursery)."""
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +154,10 @@ def newborns(mother: Nursery, tmp_path: Path) -> Iterator[Callable[[str], Newbor
 
 @pytest.fixture
 def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
-    real = request.path.stem in FROM_THE_START
+    suite = request.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
+    given = getattr(request.node, "callspec", None)
+    newest = given is None or given.params.get("any_server", VERSIONS[0]) == VERSIONS[0]
+    real = newest and suite in FROM_THE_START
     made = Pods(tmp_path, None if real else request.getfixturevalue("mother"))
     yield made
     made.end()
@@ -163,6 +166,14 @@ def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
 @pytest.fixture
 def pod(pods: Pods) -> Pod:
     return pods()
+
+
+@pytest.fixture
+def hurried(newborns: Callable[[str], Newborn]) -> Newborn:
+    """A pod that gives way soon to who does not let go of a lock."""
+    made = newborns("orders-abc-hurried")
+    made.hurries = True
+    return made
 
 
 @pytest.fixture

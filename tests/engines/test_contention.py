@@ -192,8 +192,8 @@ def test_a_holder_that_is_gone(how: str, idle: bool, database: Database, admin: 
             assert verify(PostgresqlView(admin), [PACED, LONG]).applied == {"1", "2"}
 
 
-def test_two_pods_of_one_job(any_database: Database, any_admin: Connection, pods: Pods) -> None:
-    one, other = pods("orders-abc-x1"), pods("orders-abc-x2")
+def test_two_pods_of_one_job(any_database: Database, any_admin: Connection, pods: Pods, hurried: Newborn) -> None:
+    one, other = pods("orders-abc-x1"), hurried
     wanted = order(PACED, LONG)
     assert one.run(order(PACED), keys_of(any_database)).code == 0
     one.start(wanted, keys_of(any_database))

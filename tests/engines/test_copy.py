@@ -10,7 +10,7 @@ import pytest
 
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import OrderedMigration
-from servers.faults import Fault, FaultyProxy
+from servers.faults import Fault, FaultyProxy, all_synced
 from servers.postgres import Database
 from servers.process import wait_until
 from servers.runner import Ended, MigrationWords, Pod, keys_of, limits, migration, order
@@ -141,13 +141,13 @@ def test_twenty_megabytes_take_no_memory_of_their_own(any_database: Database, po
     assert after - before < 5_000, (before, after)
 
 
-def test_a_lock_is_waited_for_and_named(database: Database, pod: Pod) -> None:
+def test_a_lock_is_waited_for_and_named(database: Database, hurried: Pod, pod: Pod) -> None:
     assert pod.run(order(migration("1", TABLE)), keys_of(database)).code == 0
     with database.connect(admin=True) as holder:
         holder.execute("BEGIN")
         holder.execute("LOCK TABLE t IN SHARE MODE")
         wanted = order(migration("1", TABLE), migration("2", COPY), limits=limits(lock_timeout=100))
-        ended = pod.run(wanted, keys_of(database))
+        ended = hurried.run(wanted, keys_of(database))
         assert ended.result.reason is Reason.LOCK_TIMEOUT, ended.text
         assert "blocked by backend" in ended.result.message
         pod.start(order(migration("1", TABLE), migration("2", COPY)), keys_of(database))
@@ -177,7 +177,8 @@ def test_a_stop_in_the_middle_of_the_data(database: Database, pod: Pod) -> None:
 @pytest.mark.parametrize("transaction", ["Auto", "Never"])
 def test_cut_off_in_the_data(transaction: str, fault: Fault, database: Database, pod: Pod) -> None:
     text = "SELECT 1;\n" + COPY + "SELECT 2;"
-    with FaultyProxy(database.server.port) as proxy:
+    # What is sent of the data, and is not its end, has no answer.
+    with FaultyProxy(database.server.port, answered=all_synced) as proxy:
         proxy.on(b"two; --", fault)
         wanted = order(migration("1", TABLE), migration("2", text, transaction=transaction))
         ended = pod.run(wanted, keys_of(database) | {"port": str(proxy.port)})

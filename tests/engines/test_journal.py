@@ -196,13 +196,15 @@ def test_cut_off_before_and_after_a_commit(word: bytes, fault: Fault, any_databa
     assert rows(any_database) == [1, 2, 3]
 
 
-def test_a_lock_is_waited_for_again_and_again_and_its_holder_named(any_database: Database, pod: Pod) -> None:
+def test_a_lock_is_waited_for_again_and_again_and_its_holder_named(
+    any_database: Database, hurried: Pod, pod: Pod
+) -> None:
     doing = never("INSERT INTO t VALUES (1); ALTER TABLE t ADD COLUMN y int; VACUUM t")
     assert pod.run(order(TABLE), keys_of(any_database)).code == 0
     with any_database.connect(admin=True) as holder:
         holder.execute("BEGIN")
         holder.execute("LOCK TABLE t IN SHARE MODE")
-        ended = pod.run(
+        ended = hurried.run(
             order(TABLE, never("SELECT 1; ALTER TABLE t ADD COLUMN y int"), limits=limits(lock_timeout=100)),
             keys_of(any_database),
         )

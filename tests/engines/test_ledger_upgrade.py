@@ -11,6 +11,7 @@ from lockstep.engines.postgresql import ledger_sql, ledger_tables
 from lockstep.engines.postgresql.ledger_tables import LEDGER_VERSION, on
 from lockstep.engines.postgresql.lock import lock_key
 from lockstep.planning.wire import DriftOrder, Mode, OrderedMigration, Policy
+from lockstep.runner import flow
 from servers.faults import Fault, FaultyProxy
 from servers.inprocess import take
 from servers.postgres import Database
@@ -138,12 +139,16 @@ def test_a_plan_reads_it_and_leaves_it_as_it_is(policy: str, old: Database) -> N
     assert take(old, order(ONE, TWO, VIEW, target="1", policy=approved)).result.version == "1"
 
 
-def test_another_line_does_not_wait_for_the_upgrade_of_a_run_under_way(old: Database) -> None:
+def test_another_line_does_not_wait_for_the_upgrade_of_a_run_under_way(
+    old: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is changed below a run of an older Lockstep that holds its line."""
     with old.connect() as other:
         key = _database_key()
         other.execute(f"SELECT pg_advisory_lock_shared({key})".encode())
-        result = take(old, order(ONE, TWO, VIEW, THREE)).result
+        with monkeypatch.context() as hurry:
+            hurry.setattr(flow, "LOCK_SECONDS", 0.2)
+            result = take(old, order(ONE, TWO, VIEW, THREE)).result
         assert result.reason is Reason.LOCK_HELD
         assert old.query("SELECT version FROM lockstep.meta") == [(1,)]
     assert take(old, order(ONE, TWO, VIEW, THREE)).result.version == "3"

@@ -49,8 +49,8 @@ def in_the_slow_one(database: Database, pod: Pod) -> Iterator[None]:
     yield
 
 
-def test_the_second_run_gives_way_and_names_the_holder(any_database: Database, pods: Pods) -> None:
-    first, second = pods("orders-abc-first"), pods("orders-abc-second")
+def test_the_second_run_gives_way_and_names_the_holder(any_database: Database, pods: Pods, hurried: Pod) -> None:
+    first, second = pods("orders-abc-first"), hurried
     with in_the_slow_one(any_database, first):
         ended = second.run(order(ONE, QUICK), keys_of(any_database))
         assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD)
@@ -249,12 +249,12 @@ def blocking(database: Database) -> Iterator["psycopg.Connection[tuple[object, .
         yield connection
 
 
-def test_a_migration_that_is_blocked_names_the_blocker(any_database: Database, pod: Pod) -> None:
-    pod.run(order(ONE), keys_of(any_database))
+def test_a_migration_that_is_blocked_names_the_blocker(any_database: Database, hurried: Pod) -> None:
+    hurried.run(order(ONE), keys_of(any_database))
     alter = migration("2", "ALTER TABLE t ADD COLUMN y int", lock_timeout_ms=200)
     with blocking(any_database) as other:
         pid = other.info.backend_pid
-        ended = pod.run(order(ONE, alter), keys_of(any_database))
+        ended = hurried.run(order(ONE, alter), keys_of(any_database))
     assert (ended.code, ended.result.reason) == (10, Reason.LOCK_TIMEOUT)
     assert ended.result.error is not None
     assert ended.result.error.sqlstate == "55P03"

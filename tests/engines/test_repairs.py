@@ -10,6 +10,7 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.postgresql.lock import lock_key
 from lockstep.planning.result import LedgerMark, Result
 from lockstep.planning.wire import OrderedMigration, Policy, RepairOrder
+from lockstep.runner import flow
 from servers.inprocess import take
 from servers.postgres import Database
 from servers.process import wait_until
@@ -186,10 +187,14 @@ def frozen(database: Database, pod: Pod) -> None:
     pod.signal(signal.SIGSTOP)
 
 
-def test_the_session_of_a_frozen_holder_is_ended(any_database: Database, pod: Pod) -> None:
+def test_the_session_of_a_frozen_holder_is_ended(
+    any_database: Database, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frozen(any_database, pod)
     try:
-        held = to(any_database, "latest", ONE, TWO)
+        with monkeypatch.context() as hurry:
+            hurry.setattr(flow, "LOCK_SECONDS", 0.2)
+            held = to(any_database, "latest", ONE, TWO)
         assert (held.reason, held.holder) == (Reason.LOCK_HELD, pod.name)
         wrong = RepairOrder("t0", "EndSession", confirm="another-pod")
         refused = to(any_database, "latest", ONE, TWO, repair=wrong)
@@ -224,7 +229,10 @@ def test_a_session_that_is_not_a_run_of_this_line_is_not_ended(database: Databas
         assert other.execute("SELECT 1").fetchall() == [(1,)]
 
 
-def test_a_repair_waits_for_the_lock_like_any_run(database: Database, pod: Pod) -> None:
+def test_a_repair_waits_for_the_lock_like_any_run(
+    database: Database, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "LOCK_SECONDS", 0.2)
     frozen(database, pod)
     try:
         result = to(database, "1", ONE, repair=RepairOrder("t", "MarkNotApplied", "1"))

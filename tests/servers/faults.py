@@ -22,7 +22,12 @@ class Fault(Enum):
 
 def by_postgresql(sent: bytes, answer: bytes) -> bool:
     """Tell whether PostgreSQL has answered all of what was sent: each Sync, or one simple query."""
-    return answer.count(b"Z\0\0\0\5") >= max(1, sent.count(b"S\0\0\0\4"))
+    return all_synced(sent, answer) and b"Z\0\0\0\5" in answer
+
+
+def all_synced(sent: bytes, answer: bytes) -> bool:
+    """Tell whether PostgreSQL has answered each Sync of what was sent; there may be none."""
+    return answer.count(b"Z\0\0\0\5") >= sent.count(b"S\0\0\0\4")
 
 
 def by_mysql(_: bytes, answer: bytes) -> bool:

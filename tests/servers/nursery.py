@@ -24,6 +24,13 @@ from servers.runner import Ended, Pod
 
 DIALECTS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
 """What SQLAlchemy imports when it first connects to each engine."""
+HURRY: Mapping[str, Mapping[str, float]] = {
+    "lockstep.runner.flow": {"LOCK_SECONDS": 0.2},
+    "lockstep.engines.patience": {"FIRST_PAUSE": 0.02},
+    "lockstep.engines.mysql.session": {"OWN_LOCK_SECONDS": 1},
+    "lockstep.engines.mysql.engine": {"OWN_LOCK_SECONDS": 1},
+}
+"""What a pod that is in a hurry has otherwise: it tries as often as others what meets a lock, and gives way sooner."""
 RECONNECT_SECONDS = 0.05
 """The runner waits longer for a server that fails over: here it is the connection alone that is gone."""
 
@@ -75,6 +82,8 @@ class Newborn(Pod):
         self.pid = 0
         self.strikes_itself: tuple[int, End] | None = None
         """Where SQLite is run: the moment at which it is to end, and how; None: they are not counted."""
+        self.hurries = False
+        """Whether it waits for locks for a short while only: see HURRY."""
 
     @property
     def alive(self) -> bool:
@@ -96,7 +105,8 @@ class Newborn(Pod):
             "POD_NAME": self.name,
         }
         moments = None if self.strikes_itself is None else [*self.strikes_itself, str(self._moments)]
-        self.pid = self._nursery.ask(environment=environment, log=str(self._log), moments=moments)
+        log = str(self._log)
+        self.pid = self._nursery.ask(environment=environment, log=log, moments=moments, hurries=self.hurries)
         # It is not reaped before it is asked for, so that its number stays its own.
         self._pidfd = os.pidfd_open(self.pid)
 
@@ -190,8 +200,18 @@ def _mother(engines: Sequence[str]) -> None:
         else:
             answer = os.fork()
             if answer == 0:
+                if asked["hurries"]:
+                    _hurry()
                 _child(asked["environment"], asked["log"], main.main, asked["moments"])
         print(answer, flush=True)
+
+
+def _hurry() -> None:
+    for module, values in HURRY.items():
+        for name, value in values.items():
+            if module in sys.modules:
+                assert hasattr(sys.modules[module], name)
+                setattr(sys.modules[module], name, value)
 
 
 def _child(

@@ -41,8 +41,8 @@ def in_the_slow_one(place: Place, target: Target, pod: Pod) -> None:
     wait_until(place.is_busy, what="the slow statement")
 
 
-def test_the_second_run_gives_way_and_names_the_holder(place: Place, target: Target, pods: Pods) -> None:
-    first, second = pods("orders-abc-first"), pods("orders-abc-second")
+def test_the_second_run_gives_way_and_names_the_holder(place: Place, target: Target, pods: Pods, hurried: Pod) -> None:
+    first, second = pods("orders-abc-first"), hurried
     in_the_slow_one(place, target, first)
     ended = second.run(order(USERS, ITEMS), place.secret)
     assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD), ended.text
@@ -105,7 +105,7 @@ def test_killed_inside_of_a_migration(place: Place, target: Target, pods: Pods) 
         assert place.history() == [("up", "0001"), ("up", "3")]
 
 
-def entered(place: Place, wanted: Order, control: Control, pod: str) -> Session:
+def entered(place: Place, wanted: Order, control: Control, pod: str, wait: float = 5) -> Session:
     """A run that holds the line, without a process of its own."""
     name, words = read_secret(place.secret, wanted.database)
     engine = load(name)
@@ -114,7 +114,7 @@ def entered(place: Place, wanted: Order, control: Control, pod: str) -> Session:
     )
     session = engine.connect(task, control, lambda *_, **__: None)
     try:
-        session.lock(5)
+        session.lock(wait)
         session.enter()
     except BaseException:
         session.close()
@@ -146,7 +146,7 @@ def test_the_lock_is_held_until_the_session_is_closed(place: Place) -> None:
             # Another line is free.
             entered(place, other(), control, "third").close()
             with pytest.raises(RunError) as caught:
-                entered(place, order(USERS), control, "second")
+                entered(place, order(USERS), control, "second", wait=0.2)
             assert (caught.value.reason, caught.value.holder) == (Reason.LOCK_HELD, "first")
         finally:
             first.close()

@@ -308,15 +308,15 @@ def test_a_lock_is_waited_for_again_and_again(database: MariaDatabase, pod: Pod)
     assert ended.result.version == "2"
 
 
-def test_a_row_that_is_locked_names_who_locks_it(database: MariaDatabase, pod: Pod) -> None:
+def test_a_row_that_is_locked_names_who_locks_it(database: MariaDatabase, hurried: Pod) -> None:
     rights = "GRANT PROCESS ON *.* TO 'app'@'%'"
     database.server.admin(rights)
     database.server.admin("GRANT SELECT ON performance_schema.* TO 'app'@'%'")
     try:
-        pod.run(order(TABLE, migration("2", "INSERT INTO t VALUES (1, 'a')")), keys(database))
+        hurried.run(order(TABLE, migration("2", "INSERT INTO t VALUES (1, 'a')")), keys(database))
         with holding(database, "UPDATE t SET name = 'literal' WHERE id = 1") as connection:
             more = migration("3", "UPDATE t SET name = 'c'", lock_timeout_ms=1000)
-            ended = pod.run(
+            ended = hurried.run(
                 order(TABLE, migration("2", "INSERT INTO t VALUES (1, 'a')"), more, limits=limits(deadline=60_000)),
                 keys(database),
             )
