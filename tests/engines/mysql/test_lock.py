@@ -49,8 +49,8 @@ def end(database: MariaDatabase, line: str = "orders") -> int:
     return int(str(holder or 0))
 
 
-def test_the_second_run_gives_way_and_names_the_holder(database: MariaDatabase, pods: Pods) -> None:
-    first, second = pods("orders-abc-first"), pods("orders-abc-second")
+def test_the_second_run_gives_way_and_names_the_holder(database: MariaDatabase, pods: Pods, hurried: Pod) -> None:
+    first, second = pods("orders-abc-first"), hurried
     with in_the_slow_one(database, first):
         ended = second.run(order(ONE, QUICK), keys(database))
         assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD)
@@ -159,26 +159,24 @@ def test_a_person_ends_the_session_that_holds_the_line(database: MariaDatabase, 
     assert applied(database) == ["1", "3"]
 
 
-def test_a_ledger_that_is_locked_is_tried_again(database: MariaDatabase, pods: Pods) -> None:
-    first, second = pods("first"), pods("second")
-    done(first.run(order(ONE), keys(database)))
+def test_a_ledger_that_is_locked_is_tried_again(database: MariaDatabase, pod: Pod, hurried: Pod) -> None:
+    done(pod.run(order(ONE), keys(database)))
     with holding(database, LEDGER):
-        second.start(order(ONE, QUICK), keys(database))
-        assert second.wait_for("retry", 40)["code"] == 1205
-    done(second.end())
+        hurried.start(order(ONE, QUICK), keys(database))
+        assert hurried.wait_for("retry", 40)["code"] == 1205
+    done(hurried.end())
     assert applied(database) == ["1", "3"]
 
 
 def test_a_stop_ends_the_wait_for_the_ledger_with_the_try_that_is_under_way(
-    database: MariaDatabase, pods: Pods
+    database: MariaDatabase, pod: Pod, hurried: Pod
 ) -> None:
-    first, second = pods("first"), pods("second")
-    done(first.run(order(ONE), keys(database)))
+    done(pod.run(order(ONE), keys(database)))
     with holding(database, LEDGER):
-        second.start(order(ONE, QUICK), keys(database))
-        second.wait_for("retry", 40)
-        second.signal(signal.SIGTERM)
-        ended = second.end(40)
+        hurried.start(order(ONE, QUICK), keys(database))
+        hurried.wait_for("retry", 40)
+        hurried.signal(signal.SIGTERM)
+        ended = hurried.end(40)
     assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD), ended.text
     # The signal may come when the second one has begun.
     assert len(ended.events("retry")) <= 2
@@ -208,19 +206,21 @@ def test_a_note_that_meets_a_lock_is_tried_again(database: MariaDatabase, pods: 
 
 
 def test_a_note_that_cannot_be_written_ends_the_run_and_the_next_one_settles_it(
-    maria_database: MariaDatabase, pods: Pods
+    maria_database: MariaDatabase, hurried: Pod, pod: Pod
 ) -> None:
-    database, first, second = maria_database, pods("first"), pods("second")
-    done(second.run(order(ONE), keys(database)))
-    with with_the_ledger_locked(database, first, 1000):
+    database = maria_database
+    done(pod.run(order(ONE), keys(database)))
+    with with_the_ledger_locked(database, hurried, 1000):
         # Once it has given up, it looks for drift, which is no version's.
-        while "version" in first.wait_for("retry", 60):
+        while "version" in hurried.wait_for("retry", 60):
             pass
-    ended = first.end()
+    ended = hurried.end()
+    # Not that the statement has ended, and then once more that it has.
+    assert len([event for event in ended.events("retry") if "version" in event]) == 5
     assert (ended.code, ended.result.reason) == (10, Reason.LOCK_HELD), ended.text
     assert "the ledger's tables" in ended.result.message
     assert journal(database) == [("2", 1, "started")]
     two = migration("2", "ALTER TABLE t ADD COLUMN y int; CREATE TABLE v (x int)")
-    ended = done(second.run(order(ONE, two), keys(database)))
+    ended = done(pod.run(order(ONE, two), keys(database)))
     assert [event["found"] for event in ended.events("settled")] == ["it took effect"]
     assert (tables(database), columns(database, "t")) == ({"t", "v"}, ["x", "y"])

@@ -192,8 +192,9 @@ class OneByOne:
         effect, database = meaning.effect, work.server.database
         before = images(work.channel, effect, database)
         note = to_note(meaning.sql[:HEAD] if effect.settling is not Settling.NEVER else "", before)
-        running.jot(*self._end(), started(part.number, self._script.digest(part), note))
-        self._ended = None
+        end, self._ended = self._end(), None
+        # Where it cannot be written, it is not tried once more for its first half alone.
+        running.jot(*end, started(part.number, self._script.digest(part), note))
         try:
             running.statement(part)
             if work.channel.in_transaction:
@@ -217,9 +218,9 @@ class OneByOne:
         return () if self._ended is None else (finished(self._ended.number, self._script.digest(self._ended)),)
 
     def _note_end(self) -> None:
-        if end := self._end():
+        end, self._ended = self._end(), None
+        if end:
             self._running.jot(*end)
-            self._ended = None
 
     def _failed(self, part: Statement, effect: Effect, before: Sequence[str | None] | None, *, drops: bool) -> None:
         """See what a statement has left that failed; nothing: it is as if it had never begun.
