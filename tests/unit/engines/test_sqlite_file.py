@@ -179,7 +179,7 @@ def test_one_that_reads_holds_up_the_commit_and_no_more(path: Path, pod: Pod) ->
     pod.run(order(ONE), url(path))
     query(
         path,
-        "INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM c LIMIT 700) SELECT x FROM c",
+        "INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM c LIMIT 400) SELECT x FROM c",
     )
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         pod.start(order(ONE, slow, limits=limits(lock_timeout=200)), url(path))
