@@ -42,7 +42,6 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "CONTRIBUTING.md: make check": "hours of tests, benchmarks and kills",
     "docs/benchmarks.md: make bench": "minutes to hours, on a machine that does nothing else",
     "docs/benchmarks.md: make bench-peers": "the same, and it fetches other tools",
-    "docs/benchmarks.md: .venv/bin/python tests/bench/bench_mysql.py": "minutes, on a machine that does nothing else",
 }
 """Shell blocks that are not run, by their names, and why; tests/unit/test_docs.py asks their programs about them."""
 
