@@ -6,6 +6,7 @@ import os
 from lockstep.planning.checksum import checksum
 from support.kube import Kube, Object, condition, config_map, is_ready, migration, schema_version
 from support.targets import Target
+from support.waiting import eventually
 
 
 def test_kubectl_wait_returns_when_the_database_is_there_and_not_before(kube: Kube, target: Target) -> None:
@@ -137,9 +138,14 @@ def test_the_pod_of_a_run_holds_no_token_and_little_power(kube: Kube, target: Ta
 def test_events_only_on_change(kube: Kube, target: Target) -> None:
     kube.apply(target.secret(), migration("orders", "1", "SELECT 1"), schema_version("orders"))
     kube.wait_reason("SchemaVersion", "orders", "UpToDate")
-    events = [each for each in kube.list("Event") if each["involvedObject"]["kind"] == "SchemaVersion"]
-    reasons = [each["reason"] for each in events]
-    assert "UpToDate" in reasons
+
+    def said() -> list[str]:
+        events = [each for each in kube.list("Event") if each["involvedObject"]["kind"] == "SchemaVersion"]
+        return [each["reason"] for each in events]
+
+    # It is written behind the status.
+    eventually(lambda: "UpToDate" in said(), "its event")
+    reasons = said()
     assert len(reasons) == len(set(reasons)) <= 3, json.dumps(reasons)
 
 
