@@ -71,10 +71,8 @@ class Run:
                 lost += 1
                 self._report.log("connection_lost", level="warning", session=lost)
                 if (stop := self._control.stop) is not None:
-                    self._state.give_up()
                     return self._failed(RunError(stop, "the run was stopped, and its connection is gone"))
                 if lost >= SESSIONS:
-                    self._state.give_up()
                     text = f"the connection was lost {lost} times; what is in the ledger is true, the rest is not there"
                     return self._failed(RunError(Reason.CONNECTION_LOST, text))
                 self._progress("Connecting", "the connection was lost")
@@ -322,6 +320,7 @@ class Run:
         self._report.progress(Progress(self._state.taken, self._state.total, version, state, message))
 
     def _failed(self, error: RunError) -> Result:
+        self._state.give_up()
         self._report.log("failed", level="error", reason=error.reason.value, message=error.message)
         return self._result(error.reason, error.message, error.holder, error.error)
 

@@ -75,7 +75,7 @@ class State(Struct):
         return lost
 
     def give_up(self) -> None:
-        """Count nothing that is not sure, where nobody can ask the ledger any more."""
+        """Count nothing that is not sure, where nobody asks the ledger any more."""
         self._forget(0)
 
     def _forget(self, first: int) -> None:
