@@ -1,15 +1,18 @@
 """A database's catalog as hashes: what every object is, read in one snapshot, whatever the role's settings are."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.postgresql import catalog_more_sql, catalog_sql
 from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED, found
 from lockstep.engines.postgresql.channel import Channel
-from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
+from lockstep.engines.postgresql.messages import Command, SqlError
 from lockstep.planning.drift import Options
+
+T = TypeVar("T")
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 TRIES: Final = 5
@@ -65,15 +68,25 @@ def read_objects(channel: Channel, options: CatalogOptions) -> dict[str, str]:
     """
     query = reading(channel, options.include) + _ALL
     commands = [Command(f"{BEGIN} READ ONLY"), *pinned(), Command(query, (options.ledger_schema,)), Command("COMMIT")]
+    rows = again(channel, lambda: channel.run(commands)[-2].rows)
+    return {name or "": hashed or "" for name, hashed in rows}
+
+
+def again(channel: Channel, look: Callable[[], T]) -> T:
+    """Look in a transaction that `look` begins and ends, and once more where the catalog has changed in mid-read.
+
+    Raises:
+        SqlError: if the server refused; as whatever else `look` raises, with the transaction rolled back.
+    """
     for attempt in range(1, TRIES + 1):
         try:
-            rows = channel.run(commands)[-2].rows
-        except (SqlError, StoppedError) as error:
+            return look()
+        except ConnectionLostError:
+            raise
+        except BaseException as error:
             channel.run([Command("ROLLBACK")], stoppable=False)
-            if not isinstance(error, SqlError) or not shifted(error) or attempt == TRIES:
+            if not isinstance(error, SqlError) or error.sqlstate not in _SHIFTED or attempt == TRIES:
                 raise
-        else:
-            return {name or "": hashed or "" for name, hashed in rows}
     raise AssertionError  # the last try has raised
 
 
@@ -86,8 +99,3 @@ def reading(channel: Channel, include: Iterable[str]) -> str:
     """Return the SQL that a query of `found (name, hash)` begins with; its `$1` is the ledger's schema."""
     bodies = [*_ALWAYS, catalog_more_sql.publications(channel.server_version)]
     return found([*bodies, *(_ASKED[word] for word in sorted(include))])
-
-
-def shifted(error: SqlError) -> bool:
-    """Tell whether the catalog may have changed in mid-read, so that another try may pass."""
-    return error.sqlstate in _SHIFTED

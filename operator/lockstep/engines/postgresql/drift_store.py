@@ -1,24 +1,22 @@
 """The objects that the ledger expects, compared in the server with those that are there: what differs comes over."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec.structs import replace
 
-from lockstep.engines.base import ConnectionLostError
 from lockstep.engines.drift_watch import BlockedError, Decide
 from lockstep.engines.postgresql import drift_sql
 from lockstep.engines.postgresql.catalog import (
     BEGIN,
-    TRIES,
     CatalogOptions,
+    again,
     pinned,
     reading,
     server_major,
-    shifted,
 )
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.ledger_tables import on
@@ -30,8 +28,6 @@ from lockstep.planning.wire import Order
 
 _BLOCKED: Final = "another session holds a lock on a table, so the catalog cannot be read now (SQLSTATE {})"
 _LOCKED: Final = "55P03"
-
-T = TypeVar("T")
 
 LOT: Final = 2000
 """How many objects are written at once."""
@@ -72,7 +68,7 @@ def observe(channel: Channel, options: CatalogOptions, *, owners: bool = False) 
         channel.run([Command("COMMIT")])
         return expected, found
 
-    return _again(channel, look)
+    return again(channel, look)
 
 
 def update(
@@ -101,7 +97,7 @@ def update(
         channel.run([Command("COMMIT")])
         return expected, found
 
-    return _again(channel, look)
+    return again(channel, look)
 
 
 def absorb(channel: Channel, options: CatalogOptions, before: Left, line: str) -> None:
@@ -122,7 +118,7 @@ def absorb(channel: Channel, options: CatalogOptions, before: Left, line: str) -
             _write(channel, schema, change)
         channel.run([Command("COMMIT")])
 
-    _again(channel, look)
+    again(channel, look)
 
 
 def store(channel: Channel, schema: str, change: Change) -> None:
@@ -174,20 +170,6 @@ def _compare(
         same = {name or "": it or "" for name, it in above}
         was, found = was | same, found | same
     return replace(expected, objects=was), found
-
-
-def _again(channel: Channel, look: Callable[[], T]) -> T:
-    """Look, and once more where the catalog or the ledger has changed in mid-read."""
-    for attempt in range(1, TRIES + 1):
-        try:
-            return look()
-        except ConnectionLostError:
-            raise
-        except BaseException as error:
-            channel.run([Command("ROLLBACK")], stoppable=False)
-            if not isinstance(error, SqlError) or not shifted(error) or attempt == TRIES:
-                raise
-    raise AssertionError  # the last try has raised
 
 
 @contextmanager
