@@ -141,9 +141,9 @@ def test_an_overtaken_run_records_nothing_whatever_its_transaction_has_seen(
 
     def overtaken(*args: object) -> object:
         database.query("UPDATE lockstep_run SET epoch = epoch + 1")
-        return real(*args)  # type: ignore[arg-type]
+        return real(*args)  # type: ignore[arg-type]  # passed on as they came
 
-    session._channel.together = overtaken  # type: ignore[method-assign, assignment]
+    session._channel.together = overtaken  # type: ignore[method-assign, assignment]  # for this test
     with pytest.raises(RunError) as caught:
         apply(session, two)
     assert caught.value.reason is Reason.FENCED
