@@ -22,8 +22,8 @@ from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, Order, pack
 from servers.moments import End, Moments
 from servers.runner import Ended, Pod
 
-DIALECTS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
-"""What SQLAlchemy imports when it first connects to each engine."""
+DIALECTS = {"mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
+"""What SQLAlchemy imports when it first connects to each engine that it carries."""
 HURRY: Mapping[str, Mapping[str, float]] = {
     "lockstep.runner.flow": {"LOCK_SECONDS": 0.2},
     "lockstep.engines.patience": {"FIRST_PAUSE": 0.02},
@@ -189,7 +189,8 @@ def _mother(engines: Sequence[str]) -> None:
 
     for engine in engines:
         load(engine)
-        make_url(f"{DIALECTS[engine]}://").get_dialect()
+        if engine in DIALECTS:
+            make_url(f"{DIALECTS[engine]}://").get_dialect()
     # Otherwise each child's first collection copies all of it.
     gc.freeze()
     flow.RECONNECT_SECONDS = RECONNECT_SECONDS  # type: ignore[misc]  # final but for this

@@ -1,20 +1,18 @@
-"""One raw connection, made through SQLAlchemy and checked before anything is done with it.
+"""One connection of psycopg's own, checked before anything is done with it.
 
-SQLAlchemy carries the connection by the rule of the house; NullPool and the one creator see to it that it never
-replaces the connection on its own, since the lock would be lost with it.
+There is no pool and no engine around it that could replace it on its own, since the lock would be lost with it.
 """
 
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy.pool import NullPool
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Files, Identity, RunError, Task
@@ -24,9 +22,6 @@ from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.errors import connect_error
 from lockstep.engines.postgresql.messages import Command, SqlError
 from lockstep.planning.wire import Tls
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine.interfaces import DBAPIConnection
 
 CONNECT_SECONDS: Final = "10"
 """Seconds for one host to answer, where the URL does not say."""
@@ -83,13 +78,7 @@ class Connector:
         """
         # psycopg would log connection errors in its own words.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
-        # The pool alone, for this one connection: an engine would ask questions of its own first, in a session whose
-        # names an application's role may have captured, and bring a dialect that nothing here has a use for.
-        creator = cast("Callable[[], DBAPIConnection]", self._create)
-        fairy = NullPool(creator).connect()
-        raw = cast("psycopg.Connection[Any]", fairy.driver_connection)
-        # From here on the pool has no say over it.
-        fairy.detach()
+        raw = self._create()
         self._pin(raw)
         return Channel(raw, self._control)
 
