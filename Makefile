@@ -89,5 +89,5 @@ bench: cluster image install ## ratios against a bare loop and a bare Job, in on
 	@KUBECONFIG=$(CURDIR)/.local/kubeconfig $(BIN)/python tests/bench/bench_cluster.py
 
 BENCH_ARGS ?=
-bench-peers: venv ## the runner against other tools, which are fetched first (BENCH_ARGS="--counts 100 --tools goose")
+bench-peers: venv image ## the runner against other tools, which are fetched first (BENCH_ARGS="--counts 100 --tools goose")
 	@$(BIN)/python tests/bench/bench_peers.py --install $(BENCH_ARGS)

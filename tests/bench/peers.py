@@ -4,6 +4,8 @@ The same command is run again to see what a tool takes that has nothing to do. E
 record, in every tool; each has its way back where the tool's format has a place for it.
 """
 
+import os
+import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench import getting
+from bench import getting, imaged
 from bench.compiled import compiled
 from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, pack
 from servers.postgres import binaries
@@ -134,7 +136,7 @@ class Psql(Tool):
 
 
 class Lockstep(Tool):
-    """The runner as its pod has it: a process that finds its order, its texts and its Secret in files."""
+    """The runner of the checkout: a process that finds its order, its texts and its Secret in files."""
 
     name = "Lockstep"
 
@@ -153,6 +155,31 @@ class Lockstep(Tool):
             "POD_NAME": pod.name,
         }
         return Command([sys.executable, "-m", "lockstep.runner"], environment)
+
+
+class LockstepImage(Lockstep):
+    """The same as its pod has it: from the image, with the image's Python and libraries."""
+
+    name = "Lockstep-image"
+
+    def missing(self) -> str:
+        return imaged.missing()
+
+    def lay_out(self, folder: Path, wanted: Sequence[Change]) -> None:
+        super().lay_out(self._within(folder), wanted)
+
+    def command(self, folder: Path, place: Place) -> Command:
+        image = imaged.unpacked()
+        given = super().command(self._within(folder), place).environment
+        seen = {name: value.removeprefix(str(image.root)) for name, value in given.items() if name not in compiled()}
+        # What this process has of Python's variables is not the pod's.
+        nothing = dict.fromkeys((name for name in os.environ if name.startswith("PYTHON")), "")
+        # By its path: PATH is the image's.
+        words = [shutil.which("chroot") or "", str(image.root), "/opt/lockstep/bin/python", "-m", "lockstep.runner"]
+        return Command(words, {**nothing, **image.environment, **seen})
+
+    def _within(self, folder: Path) -> Path:
+        return imaged.unpacked().root / folder.relative_to("/")
 
 
 class Goose(Tool):
@@ -303,6 +330,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
     BareLoop(),
     Psql(),
     Lockstep(),
+    LockstepImage(),
     Goose(),
     GolangMigrate(),
     Flyway(),
