@@ -5,7 +5,7 @@ The statements are built once: most of a short migration's time would go into bu
 
 from collections.abc import Iterator
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, update
 
 from lockstep.engines import entries
 from lockstep.engines.base import Action, Identity
@@ -14,6 +14,11 @@ from lockstep.engines.portable.store import Change, Store
 from lockstep.planning.checksum import ABSENT
 from lockstep.planning.plan import Direction
 from lockstep.planning.wire import OrderedMigration
+
+
+def held(run: Table, claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """Return what the line's row says as long as nobody has claimed the line after this run."""
+    return run.c.line == claim.line, run.c.epoch == claim.epoch, run.c.holder == claim.holder
 
 
 class Changes:
@@ -25,11 +30,10 @@ class Changes:
         self._identity = identity
         run, history, texts = tables.run, tables.history, tables.texts
         applied, repeatable = tables.applied, tables.repeatable
-        mine = (run.c.line == claim.line, run.c.epoch == claim.epoch, run.c.holder == claim.holder)
         self._insert_history = insert(history)
         # Where the run is not marked as one that has committed, or another holds the line, there is no epoch, and
         # the table refuses the entry: the fence, in the statement itself.
-        fenced = select(run.c.epoch).where(*mine, run.c.dirty == 1).with_for_update().scalar_subquery()
+        fenced = select(run.c.epoch).where(*held(run, claim), run.c.dirty == 1).with_for_update().scalar_subquery()
         self._insert_fenced = insert(history).values(epoch=fenced, at=store.clock)
         self._time = select(history.c.at).where(
             history.c.line == claim.line, history.c.sequence == bindparam("of_sequence")

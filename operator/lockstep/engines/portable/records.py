@@ -13,7 +13,7 @@ from lockstep.api.reasons import Reason
 from lockstep.engines import entries, refusals
 from lockstep.engines.base import Action, Identity, Recorded, RunError
 from lockstep.engines.entries import Claim, Entry
-from lockstep.engines.portable.changes import Changes
+from lockstep.engines.portable.changes import Changes, held
 from lockstep.engines.portable.journal import Journal
 from lockstep.engines.portable.store import Change, Store
 from lockstep.engines.rows import step_key
@@ -40,8 +40,8 @@ class Recorder:
         self._at = ""
         self.changes = Changes(store, claim, identity)
         run = self._tables.run
-        self._mine = (run.c.line == claim.line, run.c.epoch == claim.epoch, run.c.holder == claim.holder)
-        self._fence = select(run.c.dirty, store.clock).where(*self._mine).with_for_update()
+        self._held = held(run, claim)
+        self._fence = select(run.c.dirty, store.clock).where(*self._held).with_for_update()
 
     def fence(self, label: str) -> None:
         """See that this run still holds the line, and mark it as one that has committed.
@@ -56,7 +56,7 @@ class Recorder:
             raise refusals.fenced(self._claim.line, label)
         dirty, self._at = found[0]
         if not dirty:
-            self._store.run(update(self._tables.run).where(*self._mine).values(dirty=1))
+            self._store.run(update(self._tables.run).where(*self._held).values(dirty=1))
 
     def entry(self, action: Action) -> Entry:
         """Return the entry that a step will have."""
