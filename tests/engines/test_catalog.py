@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from lockstep.engines.control import Control
-from lockstep.engines.postgresql.catalog import CatalogOptions, read_objects, reading, server_major
+from lockstep.engines.postgresql.catalog import CatalogOptions, reading, server_major
 from lockstep.engines.postgresql.catalog_frame import FORMAT, PINNED
 from lockstep.engines.postgresql.catalog_more_sql import publications
 from lockstep.engines.postgresql.channel import Channel
@@ -19,6 +19,7 @@ from lockstep.engines.postgresql.messages import Command, SqlError, StoppedError
 from lockstep.planning.drift import KINDS, Drift, compare, kind
 from servers.postgres import APP, Database, Postgres
 from servers.process import run
+from support.catalog import read_objects
 from support.catalog_cases import ALL, CASES, EVERYTHING, Case, names
 from support.waiting import eventually
 

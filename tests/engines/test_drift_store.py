@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from psycopg.conninfo import make_conninfo
 
 from lockstep.engines.control import Control
-from lockstep.engines.postgresql.catalog import CatalogOptions, read_objects, server_major
+from lockstep.engines.postgresql.catalog import CatalogOptions, server_major
 from lockstep.engines.postgresql.catalog_frame import FORMAT
 from lockstep.engines.postgresql.channel import Channel
 from lockstep.engines.postgresql.drift_store import LOT, absorb, is_watched, observe, store, update
@@ -34,6 +34,7 @@ from lockstep.planning.drift import (
     settle,
 )
 from servers.postgres import Database
+from support.catalog import read_objects
 from support.examples import examples
 from support.waiting import eventually
 

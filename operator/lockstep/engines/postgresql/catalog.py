@@ -16,7 +16,6 @@ T = TypeVar("T")
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 TRIES: Final = 5
-_ALL: Final = "SELECT f.name, f.hash FROM found AS f"
 # What prints the definition of a view fails when it was dropped since: so the views first, soon after the snapshot.
 _ALWAYS: Final = (
     catalog_sql.VIEWS,
@@ -56,20 +55,6 @@ class CatalogOptions(Struct, frozen=True):
 def server_major(channel: Channel) -> int:
     """Return the server's major version: another one prints definitions in other words."""
     return channel.server_version // 10000
-
-
-def read_objects(channel: Channel, options: CatalogOptions) -> dict[str, str]:
-    """Return the hash of every object of the database, by its name for people.
-
-    Raises:
-        SqlError: if the server refused; the transaction has ended then.
-        StoppedError: if the run must stop.
-        ConnectionLostError: if the connection is gone.
-    """
-    query = reading(channel, options.include) + _ALL
-    commands = [Command(f"{BEGIN} READ ONLY"), *pinned(), Command(query, (options.ledger_schema,)), Command("COMMIT")]
-    rows = again(channel, lambda: channel.run(commands)[-2].rows)
-    return {name or "": hashed or "" for name, hashed in rows}
 
 
 def again(channel: Channel, look: Callable[[], T]) -> T:
