@@ -72,6 +72,15 @@ def test_refusals_come_before_anything_runs(place: Place, pod: Pod) -> None:
         assert place.tables() == set()
 
 
+def test_a_way_back_that_is_refused_is_called_one(place: Place, pod: Pod) -> None:
+    wrong = migration("0002", "CREATE TABLE items (id int)", "DROP TABLE items;\nCOMMIT;")
+    pod.run(order(USERS, wrong), place.secret)
+    ended = pod.run(order(target="base", policy=FREE), place.secret)
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_REFUSED), ended.text
+    assert ended.result.message.startswith("down of version 0002 (orders-0002), statement 2, line 2, column 1: ")
+    assert place.applied() == ["0001", "0002"]
+
+
 @pytest.mark.parametrize(
     "text", ["CREATE TABLE t (x varchar(9)); INSERT INTO t VALUES ('no end);", "SELECT {{ value }};", "SELECT 1;\x00"]
 )

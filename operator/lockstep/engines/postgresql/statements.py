@@ -14,7 +14,6 @@ from lockstep.engines.postgresql.copying import Data
 from lockstep.engines.postgresql.lexer import split
 from lockstep.engines.postgresql.subjects import Subject, subject
 from lockstep.planning.result import ErrorDetail
-from lockstep.planning.wire import OrderedMigration
 
 _CONTROL: Final = (
     ("BEGIN",),
@@ -97,13 +96,15 @@ def _place(part: Statement) -> tuple[int, int]:
     return part.line, part.column
 
 
-def _refuse(
-    migration: OrderedMigration, reason: Reason, message: str, at: tuple[int, int], number: int | None
-) -> RunError:
-    name = migration.version or migration.name
+def _refuse(action: Action, message: str, at: tuple[int, int], number: int | None) -> RunError:
+    migration = action.migration
     line, column = at
     place = f"line {line}, column {column}" if number is None else f"statement {number}, line {line}, column {column}"
-    return RunError(reason, f"{name} ({migration.name}), {place}: {message}", error=ErrorDetail(name, number, line))
+    return RunError(
+        Reason.STATEMENT_REFUSED,
+        f"{action.label}, {place}: {message}",
+        error=ErrorDetail(migration.version or migration.name, number, line),
+    )
 
 
 def read_script(action: Action) -> SqlScript:
@@ -116,21 +117,21 @@ def read_script(action: Action) -> SqlScript:
     try:
         parts = tuple(split(text))
     except LexError as error:
-        raise _refuse(migration, Reason.STATEMENT_REFUSED, error.message, (error.line, error.column), None) from error
+        raise _refuse(action, error.message, (error.line, error.column), None) from error
     script = SqlScript(text, parts, journaled=migration.transaction == "Never")
     for part in parts:
-        _judge(migration, part, parts)
+        _judge(action, part, parts)
         if (found := _subject(part, script)) is None:
             continue
         if migration.transaction == "Always":
             why = f"{found.what} cannot run in a transaction block, and spec.transaction is Always: use Auto"
-            raise _refuse(migration, Reason.STATEMENT_REFUSED, why, _place(part), part.number)
+            raise _refuse(action, why, _place(part), part.number)
         script = replace(script, journaled=True)
-    _find_unlock(migration, script)
+    _find_unlock(action, script)
     return script
 
 
-def _judge(migration: OrderedMigration, part: Statement, parts: Sequence[Statement]) -> None:
+def _judge(action: Action, part: Statement, parts: Sequence[Statement]) -> None:
     words = part.words
     why = None
     if _is_control(words):
@@ -153,10 +154,10 @@ def _judge(migration: OrderedMigration, part: Statement, parts: Sequence[Stateme
             "leave it out"
         )
     if why is not None:
-        raise _refuse(migration, Reason.STATEMENT_REFUSED, why, _place(part), part.number)
+        raise _refuse(action, why, _place(part), part.number)
 
 
-def _find_unlock(migration: OrderedMigration, script: SqlScript) -> None:
+def _find_unlock(action: Action, script: SqlScript) -> None:
     """Refuse pg_advisory_unlock_all, also inside of a body in quotes; in a comment it is just a word."""
     if _UNLOCK not in script.text.lower():
         return
@@ -164,8 +165,7 @@ def _find_unlock(migration: OrderedMigration, script: SqlScript) -> None:
         at = script.sql(part).lower().find(_UNLOCK)
         if at >= 0:
             raise _refuse(
-                migration,
-                Reason.STATEMENT_REFUSED,
+                action,
                 f"{_UNLOCK}() is refused: it would let go of the lock that this run holds; "
                 "unlock by key with pg_advisory_unlock",
                 place_at(script.text, part.start + at),

@@ -10,7 +10,6 @@ from lockstep.engines.base import Action, RunError
 from lockstep.engines.lexing import more_of_it
 from lockstep.engines.sqlite.lexer import LexError, Statement, split
 from lockstep.planning.result import ErrorDetail
-from lockstep.planning.wire import OrderedMigration
 
 _CONTROL: Final = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 _OTHERS: Final = {
@@ -144,7 +143,7 @@ def read_script(action: Action) -> SqliteScript:
     migration, text = action.migration, action.text
     if migration.transaction == "Never":
         raise _refused(
-            migration,
+            action,
             "transaction: Never is for databases where some DDL cannot be in a transaction; in SQLite all of it can: "
             "use Auto",
             (1, 1),
@@ -153,22 +152,22 @@ def read_script(action: Action) -> SqliteScript:
     try:
         parts = tuple(split(text))
     except LexError as error:
-        raise _refused(migration, error.message, (error.line, error.column), None) from error
+        raise _refused(action, error.message, (error.line, error.column), None) from error
     script = SqliteScript(text, parts)
     for part in parts:
         if (why := refusal(part, script.sql(part))) is not None:
             control = parts[part.number :] if _is_control(part.words) else ()
             why += more_of_it(other.line for other in control if _is_control(other.words))
-            raise _refused(migration, why, (part.line, part.column), part.number)
+            raise _refused(action, why, (part.line, part.column), part.number)
     return script
 
 
-def _refused(migration: OrderedMigration, message: str, at: tuple[int, int], number: int | None) -> RunError:
-    name = migration.version or migration.name
+def _refused(action: Action, message: str, at: tuple[int, int], number: int | None) -> RunError:
+    migration = action.migration
     line, column = at
     place = f"line {line}, column {column}" if number is None else f"statement {number}, line {line}, column {column}"
     return RunError(
         Reason.STATEMENT_REFUSED,
-        f"{name} ({migration.name}), {place}: {message}",
-        error=ErrorDetail(name, number, line),
+        f"{action.label}, {place}: {message}",
+        error=ErrorDetail(migration.version or migration.name, number, line),
     )
