@@ -260,11 +260,20 @@ class Run:
         """See that all of them may run, before the first does; return the scripts that are kept, by their place."""
         kept: dict[int, Script] = {}
         statements = 0
+        refused: list[RunError] = []
         for place, action in enumerate(actions):
-            script = self._engine.script(action)
+            try:
+                script = self._engine.script(action)
+            except RunError as error:
+                # Files of another tool have the same thing in many of them: all are named at once.
+                self._report.log("refused", level="error", message=error.message)
+                refused.append(error)
+                continue
             statements += script.statements
             if statements <= KEPT or len(action.text) > SHORT:
                 kept[place] = script
+        if refused:
+            raise _all_of(refused)
         return kept
 
     def _scripted(self, actions: Sequence[Action], kept: dict[int, Script]) -> Iterator[tuple[Action, Script]]:
@@ -341,3 +350,14 @@ class Run:
             repaired=state.repaired,
             steps=(*state.recent, *state.steps),
         )
+
+
+def _all_of(refused: Sequence[RunError]) -> RunError:
+    """Return the first refusal, with the names of the others."""
+    first, *others = refused
+    if not others:
+        return first
+    names = [each.error.version or "?" for each in others[:5] if each.error is not None]
+    few = ", ".join(names) + (", ..." if len(others) > len(names) else "")
+    message = f"{first.message}; {len(others)} more of this plan are refused too ({few}): the run's log says where"
+    return RunError(first.reason, message, error=first.error)

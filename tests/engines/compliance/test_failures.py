@@ -81,6 +81,22 @@ def test_a_way_back_that_is_refused_is_called_one(place: Place, pod: Pod) -> Non
     assert place.applied() == ["0001", "0002"]
 
 
+def test_all_that_are_refused_are_named_at_once(place: Place, pod: Pod) -> None:
+    texts = ["SELECT 1; COMMIT;", "SELECT 1;", "SELECT {{ value }};", "SELECT 'no end", *["BEGIN;"] * 5]
+    wrong = [migration(f"{number:04}", text) for number, text in enumerate(texts, start=2)]
+    ended = pod.run(order(USERS, *wrong), place.secret)
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_REFUSED), ended.text
+    assert ended.result.message.startswith("version 0002 (orders-0002), statement 2, line 1, column 11: "), (
+        ended.result.message
+    )
+    assert "7 more of this plan are refused too (0004, 0005, 0006, 0007, 0008, ...)" in ended.result.message
+    assert ended.result.error is not None
+    assert (ended.result.error.version, ended.result.error.statement) == ("0002", 2)
+    said = [str(line["message"]).split()[1] for line in ended.events("refused")]
+    assert said == ["0002", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
+    assert place.tables() == set()
+
+
 @pytest.mark.parametrize(
     "text", ["CREATE TABLE t (x varchar(9)); INSERT INTO t VALUES ('no end);", "SELECT {{ value }};", "SELECT 1;\x00"]
 )
