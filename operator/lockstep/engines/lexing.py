@@ -3,6 +3,7 @@
 Each dialect has a lexer of its own with one function, `split(text)`. Offsets and columns count characters.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +13,22 @@ HEAD_WORDS: Final = 12
 """Words kept of each statement, to tell what it is."""
 
 BYTE_ORDER_MARK: Final = "\ufeff"
+
+_WAY: Final = re.compile(
+    r"""
+    (?:--|\#)[-\s]*+
+    (?: \+(?:goose|migrate)\s++(?:up|(?P<goose>down)) (?!\w)
+      | migrate:(?:up|(?P<dbmate>down)) (?!\w)
+      | create\ above\s*+/\s*+(?P<tern>drop\ below)
+      | (?:up|(?P<node>down))\s++migration[-\s]*+\Z
+      | !(?:ups|(?P<play>downs)) (?!\w)
+      | //\s*+(?P<mybatis>@undo) (?!\w)
+      | rambler\s++(?:up|(?P<rambler>down)) (?!\w)
+    )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""Comments by which tools that keep both ways in one file tell them apart; with a group, they begin the way back."""
 
 
 class LexError(Exception):
@@ -81,12 +98,17 @@ def line_at(text: str, offset: int) -> int:
 class Reading:
     """The statement that a lexer is reading, one token after the other, and the numbers of those before it."""
 
-    __slots__ = ("_keywords", "_places", "_text", "_wanted", "end", "number", "parens", "previous", "start", "words")
+    __slots__ = (
+        *("_back", "_keywords", "_places", "_text", "_turn", "_wanted", "end", "number", "parens", "previous"),
+        *("start", "words"),
+    )
 
     def __init__(self, text: str, keywords: frozenset[str]) -> None:
         self._text = text
         self._wanted = keywords
         self._places = Places(text)
+        self._back: bool | None = None
+        self._turn = -1
         self.number = 0
         self._clear()
         if (zero := text.find("\x00")) >= 0:
@@ -137,8 +159,20 @@ class Reading:
         if word in self._wanted:
             self._keywords.add(word)
 
+    def comment(self, begin: int, end: int) -> None:
+        """Take a comment that ends with its line: it may be where another tool's file turns to the way back."""
+        found = _WAY.match(self._text, begin, end)
+        if found is None:
+            return
+        back = found.lastgroup is not None
+        if self._turn < 0 and ((back and (self.begun or self.number > 0)) or self._back is (not back)):
+            self._turn = begin
+        self._back = back
+
     def cut(self, data: tuple[int, int] | None = None) -> Statement:
         """Return the statement, and begin the next one."""
+        if 0 <= self._turn < self.end:
+            raise self.refuse(_both_ways(self._text, self._turn), self._turn)
         self.number += 1
         line, column = self._places.at(self.start)
         made = Statement(
@@ -156,6 +190,14 @@ def first_offset(text: str) -> int:
 def template(shown: str) -> str:
     """Return why a placeholder outside of quotes is refused."""
     return f"a template ({shown}) is no SQL: Lockstep sends the text as it is; render it first"
+
+
+def _both_ways(text: str, at: int) -> str:
+    shown = text[at : at + 60].splitlines()[0].strip()
+    return (
+        f"{shown!r} divides another tool's file into the way up and the way back, and SQL follows it: both would run; "
+        "put one part into spec.up and the other into spec.down"
+    )
 
 
 def more_of_it(lines: Iterable[int]) -> str:

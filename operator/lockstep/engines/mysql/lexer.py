@@ -139,6 +139,8 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scann
                 if closing < 0:
                     raise reading.refuse("a comment (/*) has no end", begin)
                 at = closing + 2
+            else:
+                reading.comment(begin, at)
             continue
         if kind == "word":
             word = text[begin:at].upper()
@@ -167,6 +169,7 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scann
                 # Where a statement begins, the client takes dashes without a blank for a comment; no SQL begins so.
                 at = text.find("\n", begin)
                 at = len(text) if at < 0 else at
+                reading.comment(begin, at)
                 continue
         elif kind == "open":
             reading.parens += 1

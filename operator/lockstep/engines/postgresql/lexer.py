@@ -155,7 +155,8 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scann
     """Cut a text into its statements.
 
     Raises:
-        LexError: if a quote, comment or body has no end, or a psql command, a template or a zero byte is met.
+        LexError: if a quote, comment or body has no end, or a psql command, a template, another tool's
+                way back behind the way up, or a zero byte is met.
     """
     reading = Reading(text, KEYWORDS)
     match = _TOKEN.match
@@ -183,6 +184,7 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scann
             reading.word(begin, at, word)
             continue
         if kind == "line":
+            reading.comment(begin, at)
             continue
         if kind == "block":
             at = _skip_block(text, begin)

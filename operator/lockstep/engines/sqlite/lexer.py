@@ -67,6 +67,7 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912 - a scanner is one
         kind = token.lastgroup or ""
         begin, at = token.start(kind), token.end()
         if kind in {"line", "block"}:
+            reading.comment(begin, at)
             continue
         if kind == "word":
             if text[at - 1] == "$" and text.startswith("{", at):
