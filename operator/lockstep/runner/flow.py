@@ -359,5 +359,5 @@ def _all_of(refused: Sequence[RunError]) -> RunError:
         return first
     names = [each.error.version or "?" for each in others[:5] if each.error is not None]
     few = ", ".join(names) + (", ..." if len(others) > len(names) else "")
-    message = f"{first.message}; {len(others)} more of this plan are refused too ({few}): the run's log says where"
+    message = f"{first.message}; refused too: {len(others)} more of this plan ({few}), the run's log says where"
     return RunError(first.reason, message, error=first.error)

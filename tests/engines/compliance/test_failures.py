@@ -89,7 +89,7 @@ def test_all_that_are_refused_are_named_at_once(place: Place, pod: Pod) -> None:
     assert ended.result.message.startswith("version 0002 (orders-0002), statement 2, line 1, column 11: "), (
         ended.result.message
     )
-    assert "7 more of this plan are refused too (0004, 0005, 0006, 0007, 0008, ...)" in ended.result.message
+    assert "; refused too: 7 more of this plan (0004, 0005, 0006, 0007, 0008, ...), " in ended.result.message
     assert ended.result.error is not None
     assert (ended.result.error.version, ended.result.error.statement) == ("0002", 2)
     said = [str(line["message"]).split()[1] for line in ended.events("refused")]

@@ -111,6 +111,19 @@ def test_what_is_refused(text: str) -> None:
     assert "column " in caught.value.message
 
 
+def test_all_that_a_dump_has_around_its_sql_is_named_at_once() -> None:
+    lines = ["CREATE TABLE t (a int);", "USE x;", "LOCK TABLES t WRITE;", "SET autocommit = 0;", "SELECT 1;", "COMMIT;"]
+    with pytest.raises(RunError) as caught:
+        script("\n".join(lines))
+    assert "line 2, column 1: USE is refused" in caught.value.message
+    assert caught.value.message.endswith("; more is refused in line 3, 4, 6")
+    with pytest.raises(RunError) as caught:
+        script("\n".join(["BEGIN;", *lines, "SET sql_mode = 'ANSI';", "COMMIT;", "USE y;"]))
+    assert caught.value.message.endswith(
+        "remove it, and those in line 7, 9 too; more is refused in line 3, 4, 5, 8, 10"
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [

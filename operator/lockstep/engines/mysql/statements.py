@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -195,7 +196,10 @@ def _set(keywords: frozenset[str], code: str) -> str | None:
 def _elsewhere(words: tuple[str, ...], keywords: frozenset[str]) -> str | None:
     first = words[0] if words else ""
     if first == "USE":
-        return "USE is refused: a line belongs to one database; write `database`.`table` for another one"
+        return (
+            "USE is refused: the session stays in the Secret's database; remove it, and write `database`.`table` where "
+            "another one is meant"
+        )
     if first == "LOAD" and {"LOCAL", "INFILE"} <= keywords:
         return "LOAD DATA LOCAL is refused: there is no such file in the pod; use INSERT"
     return None
@@ -205,6 +209,22 @@ def _ledger(words: tuple[str, ...], code: str, sql: str) -> str | None:
     # What is prepared is a string, so that its strings are looked at too.
     found = _LEDGER.search(sql if words[:1] in (("PREPARE",), ("EXECUTE",)) else code)
     return None if found is None else f"{found[0]} is refused: it is a table of Lockstep's ledger"
+
+
+def _why(part: Statement, text: str) -> str | None:
+    """Return why a statement of a text is refused; None: it may run."""
+    sql = text[part.start : part.end]
+    why = refused(part, sql)
+    if why is None and part.words[:1] == ("SET",) and "SQL_MODE" in part.keywords and (mode := _MODES.search(sql)):
+        return f"sql_mode {mode[1].upper()} is refused: it would change what the rest of the SQL means"
+    return why
+
+
+def _more(first: Statement, parts: Sequence[Statement], text: str) -> str:
+    """Return where else a text has what is refused: dumps have a whole frame of it."""
+    others = [part for part in parts[first.number :] if _why(part, text) is not None]
+    same = [part for part in others if _control(part.words) and _control(first.words)]
+    return more_of_it((part.line for part in same), (part.line for part in others if part not in same))
 
 
 def read_script(action: Action) -> SqlScript:
@@ -220,20 +240,14 @@ def read_script(action: Action) -> SqlScript:
         raise _refuse(action, error.message, error.line, error.column) from error
     kinds = tuple(kind_of(part.words) for part in parts)
     for part, kind in zip(parts, kinds, strict=True):
-        sql = text[part.start : part.end]
-        why = refused(part, sql)
-        if why is None and part.words[:1] == ("SET",) and "SQL_MODE" in part.keywords:
-            mode = _MODES.search(sql)
-            why = mode and f"sql_mode {mode[1].upper()} is refused: it would change what the rest of the SQL means"
+        why = _why(part, text)
         if why is None and migration.transaction == "Always" and kind is Kind.COMMITS:
             what = " ".join(part.words[:2])
             why = (
                 f"{what} commits by itself, and transaction is Always: use Auto, or take it into a migration of its own"
             )
         if why is not None:
-            control = parts[part.number :] if _control(part.words) else ()
-            why += more_of_it(other.line for other in control if _control(other.words))
-            raise _refuse(action, why, *place_at(text, part.start), part.number)
+            raise _refuse(action, why + _more(part, parts, text), *place_at(text, part.start), part.number)
     return SqlScript(text, parts, kinds)
 
 

@@ -156,8 +156,9 @@ def read_script(action: Action) -> SqliteScript:
     script = SqliteScript(text, parts)
     for part in parts:
         if (why := refusal(part, script.sql(part))) is not None:
-            control = parts[part.number :] if _is_control(part.words) else ()
-            why += more_of_it(other.line for other in control if _is_control(other.words))
+            others = [other for other in parts[part.number :] if refusal(other, script.sql(other)) is not None]
+            same = [other for other in others if _is_control(other.words) and _is_control(part.words)]
+            why += more_of_it((other.line for other in same), (other.line for other in others if other not in same))
             raise _refused(action, why, (part.line, part.column), part.number)
     return script
 
