@@ -192,6 +192,18 @@ def template(shown: str) -> str:
     return f"a template ({shown}) is no SQL: Lockstep sends the text as it is; render it first"
 
 
+def client_command(shown: str, client: str, *, includes: bool = False) -> str:
+    """Return why a command to a client program is refused.
+
+    Args:
+        shown: the command.
+        client: whose it is.
+        includes: whether it runs another file.
+    """
+    what = "put that file's SQL in its place" if includes else "remove it"
+    return f"{shown} is a command of {client}, no SQL: Lockstep sends statements; {what}"
+
+
 def _both_ways(text: str, at: int) -> str:
     shown = text[at : at + 60].splitlines()[0].strip()
     return (

@@ -16,6 +16,7 @@ from lockstep.engines.lexing import (
     LexError,
     Reading,
     Statement,
+    client_command,
     first_offset,
     line_at,
     place_at,
@@ -98,13 +99,13 @@ def _read_delimiter(text: str, begin: int, end: int, reading: Reading) -> tuple[
 def _check_command(word: str, text: str, begin: int, end: int, reading: Reading) -> None:
     """Refuse a client's command where a statement begins."""
     if word in _CLIENT and not _LABEL.match(text, end):
-        raise reading.refuse(f"{word} is a command of the mysql client, no SQL: Lockstep sends statements", begin)
+        raise reading.refuse(client_command(word, "the mysql client", includes=word == "SOURCE"), begin)
 
 
 def _backslash(shown: str) -> str:
     if shown in {"\\g", "\\G"}:
         return f"{shown} is a command of the mysql client, no SQL: end the statement with a semicolon"
-    return f"a command of the mysql client ({shown}) is no SQL: Lockstep sends statements"
+    return client_command(shown, "the mysql client", includes=shown == "\\.")
 
 
 def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scanner is one loop

@@ -9,7 +9,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from lockstep.engines.lexing import LexError, Reading, Statement, first_offset, line_at, place_at, template
+from lockstep.engines.lexing import (
+    LexError,
+    Reading,
+    Statement,
+    client_command,
+    first_offset,
+    line_at,
+    place_at,
+    template,
+)
 
 __all__ = ["KEYWORDS", "LexError", "Statement", "line_at", "place_at", "split"]
 
@@ -132,7 +141,9 @@ def _psql(command: str) -> str:
     """Return why a psql command is refused, and what to do with those that pg_dump writes."""
     if command in {r"\restrict", r"\unrestrict"}:
         return f"{command} is a psql command that pg_dump writes around its output: delete that line and its partner"
-    return f"a psql command ({command[:40]}) is no SQL: Lockstep sends statements, it is not psql"
+    if command == r"\copy":
+        return r"\copy is a psql command, no SQL: write COPY ... FROM stdin with its data behind it, or INSERT"
+    return client_command(command[:40], "psql", includes=command in {r"\i", r"\ir", r"\include"})
 
 
 def _copy_data(text: str, at: int, reading: Reading) -> tuple[int, int, int]:

@@ -7,7 +7,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from lockstep.engines.lexing import LexError, Reading, Statement, first_offset, line_at, place_at, template
+from lockstep.engines.lexing import (
+    LexError,
+    Reading,
+    Statement,
+    client_command,
+    first_offset,
+    line_at,
+    place_at,
+    template,
+)
 
 __all__ = ["KEYWORDS", "LexError", "Statement", "line_at", "place_at", "split"]
 
@@ -93,7 +102,8 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912 - a scanner is one
         elif kind == "unclosed":
             raise reading.refuse(f"{_UNCLOSED[token[kind]]} has no end", begin)
         elif kind == "plain" and not reading.begun and text[begin] == "." and (name := _COMMAND.match(text, begin)):
-            raise reading.refuse(f"a command of the sqlite3 shell ({name.group()}) is no SQL", begin)
+            shown = name.group()
+            raise reading.refuse(client_command(shown, "the sqlite3 shell", includes=shown == ".read"), begin)
         reading.token(begin, at)
 
     if reading.begun:
