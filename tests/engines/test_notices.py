@@ -81,6 +81,21 @@ def test_slow_statements_are_logged_and_quick_ones_are_not(any_database: Databas
     assert {s["version"] for s in ended.events("statement")} == {"1", "2"}
 
 
+def test_rows_that_are_thrown_away_are_counted(any_database: Database, pod: Pod) -> None:
+    lots = ("SELECT generate_series(1, 3)", "SELECT generate_series(1, 512)", "SELECT generate_series(1, 600)")
+    texts = ("CREATE TABLE t (x int)", *lots, "INSERT INTO t SELECT generate_series(1, 5) RETURNING x")
+    ended = pod.run(order(migration("1", ";\n".join(texts), transaction="Never")), keys_of(any_database))
+    assert ended.code == 0, ended.text
+    said = [(s["tag"], s["rows"]) for s in ended.events("statement")]
+    assert said == [
+        ("CREATE TABLE", 0),
+        ("SELECT 3", 3),
+        ("SELECT 512", 512),
+        ("SELECT 600", 600),
+        ("INSERT 0 5", 5),
+    ]
+
+
 def test_many_statements_do_not_flood_the_log(database: Database, pod: Pod) -> None:
     text = "CREATE TABLE t (x int);\n" + "INSERT INTO t VALUES (1);\n" * 10_000
     ended = pod.run(order(migration("1", text)), keys_of(database))

@@ -21,8 +21,9 @@ from lockstep.engines.postgresql.copying import Data
 from lockstep.engines.postgresql.messages import Command, Notice, Param, Reply, Row, SqlError, StoppedError
 
 _STATUS = pq.ExecStatus
-_DONE: Final = frozenset({_STATUS.COMMAND_OK, _STATUS.TUPLES_OK, _STATUS.EMPTY_QUERY, _STATUS.SINGLE_TUPLE})
-_PASSED_BY: Final = frozenset({_STATUS.PIPELINE_ABORTED, _STATUS.TUPLES_CHUNK})
+_DONE: Final = frozenset(
+    {_STATUS.COMMAND_OK, _STATUS.TUPLES_OK, _STATUS.EMPTY_QUERY, _STATUS.SINGLE_TUPLE, _STATUS.TUPLES_CHUNK}
+)
 _MORE_COMES: Final = frozenset({_STATUS.SINGLE_TUPLE, _STATUS.TUPLES_CHUNK, _STATUS.PIPELINE_SYNC})
 _ENDS: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 """SQLSTATEs with which the server ends the session: shutdown, crash, and its own time limits."""
@@ -293,10 +294,11 @@ class Channel:
         if status == _STATUS.PIPELINE_SYNC:
             batch.done = True
         elif status in _DONE:
-            batch.tag = (result.command_status or b"").decode()
+            # A last lot of rows that is not full has the tag, and what comes behind it has none.
+            batch.tag = (result.command_status or b"").decode() or batch.tag
             if batch.commands[batch.current].keep:
                 batch.rows.extend(_rows(result))
-        elif status not in _PASSED_BY:
+        elif status != _STATUS.PIPELINE_ABORTED:
             if batch.error is None:
                 batch.error = SqlError(batch.current, result)
             if self._pg.status == pq.ConnStatus.BAD or batch.error.sqlstate in _ENDS:
