@@ -141,6 +141,32 @@ def test_an_error_of_what_a_procedure_runs_is_in_doubt(inside: str, database: Ma
     assert journal(database) == [("3", 1, "unknown")]
 
 
+def test_a_procedure_that_fails_behind_its_second_answer(database: MariaDatabase, pod: Pod) -> None:
+    """The driver would leave what follows the first to the next statement, which is Lockstep's own."""
+    body = "SELECT 1; SELECT 2; SELECT 3; INSERT INTO t VALUES (1, 'a'); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'x'"
+    made = migration("2", f"CREATE PROCEDURE p() BEGIN {body}; END")
+    ended = pod.run(order(TABLE, made, migration("3", "CALL p()")), keys(database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert "statement 1, line 1: it failed (SQLSTATE 45000, error 1644: x), and may" in ended.result.message
+    assert ended.result.error is not None
+    assert ended.result.error.sqlstate == "45000"
+    assert journal(database) == [("3", 1, "unknown")]
+
+
+def test_a_procedure_of_many_answers_is_cancelled_behind_the_first(database: MariaDatabase, pod: Pod) -> None:
+    made = migration("2", "CREATE PROCEDURE p() BEGIN SELECT 1; SELECT 2; SELECT SLEEP(60); END")
+    wanted = order(TABLE, made, migration("3", "CALL p()"), limits=limits(statement_timeout=1_000))
+    ended = pod.run(wanted, keys(database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert "it was cancelled when it had taken longer than statementTimeout, and may" in ended.result.message
+
+
+def test_answers_are_counted(database: MariaDatabase, pod: Pod) -> None:
+    made = migration("2", "CREATE PROCEDURE p() BEGIN SELECT 1 UNION SELECT 2; SELECT 2; SELECT 3; END")
+    ended = done(pod.run(order(TABLE, made, migration("3", "CALL p()")), keys(database)))
+    assert [each["rows"] for each in ended.events("statement") if each["version"] == "3"] == [4]
+
+
 def test_a_procedure_whose_owner_may_not_call_it_has_not_run(database: MariaDatabase, pod: Pod) -> None:
     done(pod.run(order(TABLE), keys(database)))
     database.server.admin("CREATE USER IF NOT EXISTS 'poor'@'%'")

@@ -168,14 +168,12 @@ class Channel:
             cursor = SSCursor(self._raw)
             try:
                 cursor.execute(sql)
+                affected, warnings = _read_out(self._raw)
             except BaseException:
                 # What is left of its answer is not waited for.
                 cursor.connection = None  # type: ignore[assignment]  # as the driver does when it closes it
                 raise
-            affected, warnings = cursor.rowcount, cursor.warning_count or 0
             cursor.close()
-        # Of rows there is no count before the last: the driver says so by a number that no table reaches.
-        affected = affected if 0 <= affected < 1 << 62 else 0
         return Reply(affected, warnings, time.monotonic() - began, self.in_transaction)
 
     def query(self, sql: str, *params: object) -> tuple[Row, ...]:
@@ -239,6 +237,28 @@ class Channel:
             # A cancellation that came late hits the next statement.
             self.query("ROLLBACK")
         return all(number != NOT_ROLLED_BACK for number, _ in self.warnings())
+
+
+def _read_out(raw: Any) -> tuple[int, int]:
+    """Read a statement's answer to its end; return the rows that it changed or returned, and how many warnings.
+
+    A procedure gives a result for each SELECT, and may fail behind any of them. The driver would leave them from the
+    second on to the next statement, and their error too.
+    """
+    rows = 0
+    while True:
+        result = raw._result
+        while result.unbuffered_active:
+            if result._check_packet_is_eof(raw._read_packet()):
+                # As the driver does: it has no word that throws rows away and says how many.
+                result.unbuffered_active, result.connection = False, None
+            else:
+                rows += 1
+        if result.description is None:
+            rows += result.affected_rows
+        if not result.has_next:
+            return rows, result.warning_count
+        raw.next_result(unbuffered=True)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from msgspec import Struct
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
 from lockstep.engines.lexing import Statement
-from lockstep.engines.mysql.channel import SqlError
+from lockstep.engines.mysql.channel import SqlError, StatementTimeoutError, StoppedError
 from lockstep.engines.mysql.errors import INTERRUPTED, TIMED_OUT, TOO_LARGE
 from lockstep.planning.result import ErrorDetail
 
@@ -58,8 +58,7 @@ class Failure(Struct, frozen=True):
     @property
     def words(self) -> str:
         """Where it is, and what the server says."""
-        state = f"SQLSTATE {self.error.sqlstate}, " if self.error.sqlstate else ""
-        return f"{self.place.words(self.error.line)}: {state}{self.error.text}"
+        return f"{self.place.words(self.error.line)}: {_said(self.error)}"
 
     def explain(self) -> RunError:
         """Return how the run ends."""
@@ -83,9 +82,23 @@ class Failure(Struct, frozen=True):
         return RunError(Reason.LOCK_TIMEOUT, text, error=self.detail)
 
 
-def doubtful(place: Place, why: str) -> RunError:
+def _said(error: SqlError) -> str:
+    state = f"SQLSTATE {error.sqlstate}, " if error.sqlstate else ""
+    return f"{state}{error.text}"
+
+
+def how(error: SqlError | StoppedError | StatementTimeoutError) -> str:
+    """Return how a statement ended of which something may be left."""
+    if isinstance(error, SqlError):
+        return f"it failed ({_said(error)})"
+    if isinstance(error, StatementTimeoutError):
+        return "it was cancelled when it had taken longer than statementTimeout"
+    return "it was cancelled when the run had to stop"
+
+
+def doubtful(place: Place, why: str, sqlstate: str | None = None) -> RunError:
     """Return how a run ends that leaves a statement in doubt."""
-    return RunError(Reason.PARTIAL, f"{place.words()}: {why}; {DOUBTFUL}", error=place.detail())
+    return RunError(Reason.PARTIAL, f"{place.words()}: {why}; {DOUBTFUL}", error=place.detail(sqlstate))
 
 
 def timed_out(place: Place, milliseconds: int, *, left: bool) -> RunError:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -37,6 +37,8 @@ SELECT t.TABLE_NAME FROM information_schema.TABLES AS t JOIN information_schema.
 WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND COALESCE(e.TRANSACTIONS, 'NO') <> 'YES'
   AND t.TABLE_NAME IN ({})
 """
+
+_Error: TypeAlias = SqlError | StoppedError | StatementTimeoutError
 
 
 class Meaning(Struct, frozen=True):
@@ -178,9 +180,7 @@ class OneByOne:
                 work.store.commit()
         except (SqlError, StoppedError, StatementTimeoutError) as error:
             if not work.channel.roll_back():
-                raise self._doubt(
-                    part, "it failed, and tables without transactions keep what it had changed"
-                ) from error
+                raise self._doubt(part, error, "tables without transactions keep what it had changed") from error
             raise running.explained(error, part) from error
         except RunError:
             work.channel.roll_back()
@@ -205,7 +205,7 @@ class OneByOne:
             if meaning.never_began(error, database):
                 running.note(lambda: self._journal.drop(running.step, running.direction, part.number))
             else:
-                self._failed(part, effect, before, drops=meaning.drops)
+                self._failed(part, error, effect, before, drops=meaning.drops)
             raise running.explained(error, part) from error
         self._ended = part
         told = effect.settling is Settling.IMAGE and before is not None and not (effect.turns and are_alike(before))
@@ -222,7 +222,9 @@ class OneByOne:
         if end:
             self._running.jot(*end)
 
-    def _failed(self, part: Statement, effect: Effect, before: Sequence[str | None] | None, *, drops: bool) -> None:
+    def _failed(
+        self, part: Statement, error: _Error, effect: Effect, before: Sequence[str | None] | None, *, drops: bool
+    ) -> None:
         """See what a statement has left that failed; nothing: it is as if it had never begun.
 
         Raises:
@@ -236,12 +238,13 @@ class OneByOne:
             except SqlError:
                 happened = None
             if happened is not False:
-                raise self._doubt(part, "it failed, and may have changed something all the same")
+                raise self._doubt(part, error, "may have changed something all the same")
         running.note(lambda: self._journal.drop(running.step, running.direction, part.number))
 
-    def _doubt(self, part: Statement, why: str) -> RunError:
+    def _doubt(self, part: Statement, error: _Error, left: str) -> RunError:
+        why = f"{failures.how(error)}, and {left}"
         self._running.jot(doubted(part.number, self._script.digest(part), why))
-        return failures.doubtful(self._running.place(part), why)
+        return failures.doubtful(self._running.place(part), why, getattr(error, "sqlstate", None))
 
 
 def _done(running: Running, noted: Sequence[Noted]) -> frozenset[int]:

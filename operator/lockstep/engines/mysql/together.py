@@ -43,7 +43,7 @@ def _try(running: Running) -> Recorded:
         _check_open(running)
         return running.record(begun=True)
     except (SqlError, StoppedError, StatementTimeoutError) as error:
-        _undo(running, at)
+        _undo(running, at, failures.how(error))
         raise running.explained(error, at) from error
     except _EndedError:
         ended = at or last
@@ -65,14 +65,14 @@ def _check_open(running: Running) -> None:
     channel.query(f"SAVEPOINT {_SAVEPOINT}")
 
 
-def _undo(running: Running, at: Statement | None) -> None:
+def _undo(running: Running, at: Statement | None, how: str = "it failed") -> None:
     """Roll back; what tables without transactions keep of it is a matter for a person.
 
     Raises:
         RunError: Partial.
     """
     if not running.work.channel.roll_back():
-        why = "it failed, and it had changed tables without transactions, which keep that"
+        why = f"{how}, and it had changed tables without transactions, which keep that"
         raise _doubt(running, running.script.parts[0], why, at)
 
 
