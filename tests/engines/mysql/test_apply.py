@@ -100,6 +100,20 @@ def test_what_the_server_has_read_and_not_run_is_never_in_doubt(text: str, datab
     assert database.query("SELECT x FROM kept") == [(2,)]
 
 
+NO_BLOCK = {
+    "a word": "BEGIN NOT ATOMIC INSERT INTO t VALUES (1, 'call'); INSRT INTO t VALUES (2, 'b'); END",
+    "a label": "x: LOOP INSERT INTO t VALUES (1, 'a'); LEAVE x; END LOOP",
+}
+
+
+@pytest.mark.parametrize("text", NO_BLOCK.values(), ids=NO_BLOCK.keys())
+def test_a_block_that_cannot_be_read_is_never_in_doubt(text: str, maria_database: MariaDatabase, pod: Pod) -> None:
+    ended = pod.run(order(TABLE, migration("2", text)), keys(maria_database))
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_FAILED), ended.text
+    assert "error 1064" in ended.result.message
+    assert journal(maria_database) == []
+
+
 @pytest.mark.parametrize(
     "text",
     ["DROP DATABASE of_others", "DROP TABLE of_others.t", "CREATE USER nobody", "ALTER TABLE of_others.t ADD y int"],

@@ -26,7 +26,8 @@ NO_VALUE: Final = 1048
 NOT_ROLLED_BACK: Final = 1196
 """Warning of a ROLLBACK: what was changed in tables without transactions stays."""
 TOO_LARGE: Final = frozenset({1153, 1301, 3056})
-NOT_BEGUN: Final = frozenset({1064, 1235})
+SYNTAX: Final = 1064
+NOT_BEGUN: Final = frozenset({SYNTAX, 1235})
 """A syntax error, and what this server does not support: the statement was read and not run."""
 DENIED: Final = frozenset({1044, 1142, 1227})
 """The user lacks a right on a database, a table, or the server: asked before a definition is touched."""

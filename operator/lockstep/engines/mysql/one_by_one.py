@@ -18,6 +18,7 @@ from lockstep.engines.mysql.errors import (
     NO_RIGHT_TO_CALL,
     NOT_BEGUN,
     PASSING,
+    SYNTAX,
     own_error,
 )
 from lockstep.engines.mysql.images import are_alike, has_happened, images, to_note
@@ -30,6 +31,7 @@ from lockstep.engines.portable.journal import FINISHED, Noted
 
 _WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH"})
 _RUN_OTHERS: Final = frozenset({"CALL", "EXECUTE", "BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"})
+_READS_TEXTS: Final = re.compile(r"(?<![\w$])(?:call|execute|prepare)(?![\w$])", re.IGNORECASE)
 _STRINGS: Final = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\"""", re.DOTALL)
 _NAMES: Final = re.compile(r"[\w$]*[^\W\d][\w$]*")
 _LASTING: Final = """
@@ -67,7 +69,13 @@ class Meaning(Struct, frozen=True):
             # What a query in it may not read shows late: a table that was to be replaced is gone then.
             return self.kind is Kind.COMMITS and "SELECT" not in self.keywords
         runs_others = self.kind is Kind.OPAQUE and not _RUN_OTHERS.isdisjoint(self.words)
-        return self._not_called(error, database) if runs_others else error.number in NOT_BEGUN
+        if not runs_others:
+            return error.number in NOT_BEGUN
+        return self._is_unread(error) or self._not_called(error, database)
+
+    def _is_unread(self, error: SqlError) -> bool:
+        """Tell whether an error says that the server could not read it: what it runs is read with it, but for texts."""
+        return error.number == SYNTAX and _READS_TEXTS.search(_STRINGS.sub("''", self.sql)) is None
 
     def _not_called(self, error: SqlError, database: str) -> bool:
         """Tell whether an error says that there is no such procedure as is called, or no right to call it.
