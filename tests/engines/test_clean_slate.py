@@ -76,6 +76,10 @@ BROKEN = {
     "takes-the-holder": "UPDATE lockstep.run SET holder = gen_random_uuid()",
     "read-only": "SET TRANSACTION READ ONLY",
     "writes-the-history": "DO $$BEGIN EXECUTE 'ALTER TABLE lockstep.history ADD CHECK (false) NOT VALID'; END$$",
+    "swallows-the-history": (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER t BEFORE INSERT ON lockstep.history FOR EACH ROW EXECUTE FUNCTION f()"
+    ),
 }
 
 

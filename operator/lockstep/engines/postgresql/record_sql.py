@@ -52,14 +52,16 @@ WITH history AS (
     ) AS v (checksum, body) WHERE v.body IS NOT NULL
     ON CONFLICT (checksum) DO NOTHING
 )"""
-# When it was, and `off` where its COMMIT does not wait for the disk: see durability.py.
+# When it was, and `off` where its COMMIT does not wait for the disk: see durability.py. An entry that is not there (the
+# SQL may have put a trigger on the table) makes the division fail, and with it the commit.
 _AT: Final = """
 SELECT pg_catalog.to_char(pg_catalog.timezone('UTC'::pg_catalog.text, history.at),
                           'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::pg_catalog.text),
        CASE WHEN NOT $20::pg_catalog.bool
              AND history.at < pg_catalog.transaction_timestamp() + '1 s'::pg_catalog.interval
             THEN pg_catalog.set_config('synchronous_commit'::pg_catalog.text, 'off'::pg_catalog.text, true) END
-FROM history
+FROM (SELECT pg_catalog.max(h.at) AS at, 1 / pg_catalog.count(*) AS entries FROM history AS h) AS history
+WHERE history.entries = 1
 """
 
 _APPLIED: Final = """, applied AS (
@@ -74,20 +76,19 @@ RECORD_VERSION: Final = f"{_HISTORY}{_APPLIED}){_AT}"
 # A person says that it is there: where the ledger has it, its place in the order of application stays.
 RECORD_MARK: Final = f"{_HISTORY}{_APPLIED} ON CONFLICT (line, canonical) DO NOTHING){_AT}"
 
-# A version that is not there makes the division fail, and with it the commit.
-RECORD_DOWN: Final = "".join(
+# A person says that it is not there: whether the ledger thought so or not.
+RECORD_UNMARK: Final = "".join(
     (
         _HISTORY,
         """, gone AS (
     DELETE FROM @.applied AS a WHERE a.line = $1::pg_catalog.text AND a.canonical = $7::pg_catalog.text RETURNING 1
 )""",
         _AT,
-        "WHERE 1 / (SELECT pg_catalog.count(*) FROM gone) = 1",
     )
 )
 
-# A person says that it is not there: whether the ledger thought so or not.
-RECORD_UNMARK: Final = RECORD_DOWN.rpartition("WHERE")[0]
+# A version that is not there makes the division fail, and with it the commit.
+RECORD_DOWN: Final = "".join((RECORD_UNMARK, "  AND 1 / (SELECT pg_catalog.count(*) FROM gone) = 1"))
 
 RECORD_REPEATABLE: Final = "".join(
     (
