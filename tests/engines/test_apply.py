@@ -100,6 +100,20 @@ def test_what_failed_leaves_nothing_and_keeps_what_was_before(any_database: Data
     assert versions(any_database) == ["0001", "0002"]
 
 
+@pytest.mark.parametrize("to", ["int", "date", "uuid", "int[]", "jsonb", "numeric(3)"])
+def test_a_value_that_cannot_be_converted_is_not_shown(to: str, any_database: Database, pod: Pod) -> None:
+    made = migration("1", "CREATE TABLE t (x text); INSERT INTO t VALUES ('private' || 1)")
+    ended = pod.run(
+        order(made, migration("2", f"ALTER TABLE t ALTER x TYPE {to} USING x::{to}")), keys_of(any_database)
+    )
+    assert ended.result.reason is Reason.STATEMENT_FAILED, ended.text
+    assert "SQLSTATE 22" in ended.result.message
+    assert "private" not in ended.text
+    # One of the SQL itself helps whoever wrote it.
+    ended = pod.run(order(made, migration("2", "SELECT 'public'::int")), keys_of(any_database))
+    assert '"public"' in ended.result.message
+
+
 def test_a_long_text_that_fails_at_its_end_leaves_nothing(any_database: Database, pod: Pod) -> None:
     # Several sends, and the last of them fails.
     long = broken(

@@ -19,6 +19,8 @@ CANCELLED: Final = "57014"
 NOT_IN_TRANSACTION: Final = frozenset({"25001", "2D000"})
 """active_sql_transaction, invalid_transaction_termination: it runs outside of a transaction block only."""
 _UNSAFE_ENUM: Final = "55P04"
+_INVALID_SETTING: Final = "22023"
+"""invalid_parameter_value: what it quotes is of a SET, as a rule."""
 _FENCES: Final = frozenset({("23502", "history", "epoch"), ("23502", "journal", "epoch")})
 
 
@@ -62,9 +64,15 @@ class Failure(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """What the server said, without what a COPY copies."""
-        text = without_data(self.error.primary, self.error.names) if self._in_data else self.error.text
-        return f"SQLSTATE {self.error.sqlstate}: {text}"
+        """What the server said, without what it quotes of rows: of a COPY's data, or a value that was converted."""
+        error, text = self.error, self.error.text
+        if self._in_data:
+            text = without_data(error.primary, error.names)
+        elif error.sqlstate.startswith("22") and error.sqlstate != _INVALID_SETTING and error.position is None:
+            # The server points to what stands in the SQL itself; this may be a row's.
+            hint = "" if error.hint is None else f" (hint: {error.hint})"
+            text = f"{without_data(error.primary, error.names)}{hint}"
+        return f"SQLSTATE {error.sqlstate}: {text}"
 
     def gave_up(self, tries: int, blockers: str) -> RunError:
         """Return how a run ends that has met a lock again and again."""
