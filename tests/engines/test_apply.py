@@ -294,6 +294,22 @@ def test_a_statement_that_takes_too_long(any_database: Database, pod: Pod) -> No
     assert "statement 2" in ended.result.message
 
 
+@pytest.mark.parametrize("transaction", ["Auto", "Never"])
+def test_a_limit_that_the_sql_sets_itself_is_no_cancellation(transaction: str, database: Database, pod: Pod) -> None:
+    slow = migration("1", "SET statement_timeout = 300;\nSELECT pg_sleep(60)", transaction=transaction)
+    ended = pod.run(order(slow), keys_of(database))
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_TIMEOUT), ended.text
+    assert "statement 2, line 2: it took longer than the statement_timeout that its SQL sets" in ended.result.message
+
+
+def test_who_is_cancelled_has_not_taken_too_long(database: Database, pod: Pod) -> None:
+    wanted = order(
+        migration("1", "SELECT pg_cancel_backend(pg_backend_pid())"), limits=limits(statement_timeout=60_000)
+    )
+    ended = pod.run(wanted, keys_of(database))
+    assert (ended.code, ended.result.reason) == (10, Reason.INTERRUPTED), ended.text
+
+
 def test_a_run_that_takes_too_long(any_database: Database, pod: Pod) -> None:
     # The SQL has taken its own limit away, as the head of a pg_dump does.
     slow = broken("SET statement_timeout = 0; SELECT pg_sleep(60)")

@@ -115,7 +115,12 @@ class Failure(Struct, frozen=True):
         return (self.error.sqlstate, self.error.table, self.error.column) in _FENCES
 
     def _cancelled(self, timed_out: int | None) -> RunError:
-        if timed_out is not None:
+        # One SQLSTATE for all that cancels; a server that does not speak English does not tell them apart.
+        by_somebody = "user request" in self.error.primary
+        if "statement timeout" in self.error.primary and "statement_timeout" in self.script.text.lower():
+            text = f"{self.place}: it took longer than the statement_timeout that its SQL sets{self.left}"
+            return RunError(Reason.STATEMENT_TIMEOUT, text, error=self.detail)
+        if timed_out is not None and not by_somebody:
             text = f"{self.place}: it took longer than statementTimeout ({timed_out} ms){self.left}"
             return RunError(Reason.STATEMENT_TIMEOUT, text, error=self.detail)
         text = f"{self.place}: somebody cancelled it on the server{self.left}"
