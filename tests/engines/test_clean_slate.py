@@ -195,3 +195,13 @@ def test_who_may_read_the_ledger_does_no_harm(database: Database, pod: Pod) -> N
     database.query("GRANT USAGE ON SCHEMA lockstep TO PUBLIC")
     database.query("GRANT SELECT ON ALL TABLES IN SCHEMA lockstep TO PUBLIC")
     assert pod.run(order(one), keys_of(database)).code == 0
+
+
+def test_sql_that_ends_its_own_session_again_and_again_is_named(database: Database, pod: Pod) -> None:
+    bad = migration("2", "CREATE TABLE never (); SELECT pg_terminate_backend(pg_backend_pid())")
+    ended = pod.run(order(migration("1", "CREATE TABLE t ()"), bad), keys_of(database))
+    assert (ended.code, ended.result.reason, ended.result.version) == (10, Reason.CONNECTION_LOST, "1"), ended.text
+    assert "the last time in version 2 (orders-2)" in ended.result.message
+    assert ended.result.error is not None
+    assert ended.result.error.version == "2"
+    assert [each["step"] for each in ended.events("connection_lost")] == ["version 2 (orders-2)"] * 5

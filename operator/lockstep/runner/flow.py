@@ -69,12 +69,13 @@ class Run:
                 return self._session(LOCK_SECONDS if lost == 0 else LOCK_SECONDS_AFTER_LOSS)
             except ConnectionLostError:
                 lost += 1
-                self._report.log("connection_lost", level="warning", session=lost)
+                doing = self._state.doing[0] if self._state.doing else None
+                label = None if doing is None else doing.label
+                self._report.log("connection_lost", level="warning", session=lost, step=label)
                 if (stop := self._control.stop) is not None:
                     return self._failed(RunError(stop, "the run was stopped, and its connection is gone"))
                 if lost >= SESSIONS:
-                    text = f"the connection was lost {lost} times; what is in the ledger is true, the rest is not there"
-                    return self._failed(RunError(Reason.CONNECTION_LOST, text))
+                    return self._failed(_lost(lost, doing))
                 self._progress("Connecting", "the connection was lost")
                 self._remember()
                 self._control.pause(RECONNECT_SECONDS * lost * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
@@ -361,3 +362,13 @@ def _all_of(refused: Sequence[RunError]) -> RunError:
     few = ", ".join(names) + (", ..." if len(others) > len(names) else "")
     message = f"{first.message}; refused too: {len(others)} more of this plan ({few}), the run's log says where"
     return RunError(first.reason, message, error=first.error)
+
+
+def _lost(times: int, doing: Action | None) -> RunError:
+    """Return how a run ends whose connection did not last, whatever it was that it was doing at last."""
+    where = "" if doing is None else f", the last time in {doing.label}"
+    return RunError(
+        Reason.CONNECTION_LOST,
+        f"the connection was lost {times} times{where}; what is in the ledger is true, the rest is not there",
+        error=None if doing is None else ErrorDetail(doing.migration.version),
+    )
