@@ -54,6 +54,18 @@ def test_the_next_migration_starts_clean_behind_a_journaled_one(dirt: str, datab
     assert database.query("SELECT version FROM lockstep.applied ORDER BY 1") == [("1",), ("2",)]
 
 
+@pytest.mark.parametrize("transaction", ["Auto", "Never"])
+def test_names_of_a_session_are_free_again(transaction: str, any_database: Database, pod: Pod) -> None:
+    """Each of them would be there already, where one run takes both, and not where two runs do."""
+    text = 'PREPARE "A b" AS SELECT 1; PREPARE gone AS SELECT 1; DEALLOCATE gone; LISTEN here'
+    first = migration("1", f"{text}; DECLARE c CURSOR WITH HOLD FOR SELECT 1", transaction=transaction)
+    look = "CREATE TABLE seen AS SELECT name FROM pg_cursors WHERE name <> '' UNION ALL SELECT pg_listening_channels()"
+    second = migration("2", f"{look}; {text}; DECLARE c CURSOR WITH HOLD FOR SELECT 1", transaction=transaction)
+    ended = pod.run(order(first, second, migration("3", "CREATE TABLE t ()")), keys_of(any_database))
+    assert ended.code == 0, ended.text
+    assert any_database.query("TABLE seen") == []
+
+
 def test_a_role_that_acts_as_another_by_default_goes_on_to(any_database: Database, pod: Pod) -> None:
     name = any_database.name
     any_database.query("DO $$BEGIN CREATE ROLE other; EXCEPTION WHEN duplicate_object THEN NULL; END$$")

@@ -7,6 +7,7 @@ What cannot be done in one transaction is journaled: see journal.py.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -102,7 +103,9 @@ class Applier:
         """
         rows = self._journal_rows(action)
         if script.journaled or self._is_by_half(action):
-            return self._apply_journaled(action, script, rows, waiting)
+            recorded = self._apply_journaled(action, script, rows, waiting)
+            self._clear(script)
+            return recorded
         account = Account(self._log, action.migration.version, script.statements)
         try:
             recorded = self._patience.persist(
@@ -113,7 +116,15 @@ class Applier:
         finally:
             self._channel.on_notice = None
             account.close()
+        self._clear(script)
         return replace(recorded, rows=account.rows, next_is_sent=self._sent is not None)
+
+    def _clear(self, script: SqlScript) -> None:
+        """End what a migration has left in its session for the next one to stumble over."""
+        for sql in script.leftovers:
+            # What it has ended itself is no error.
+            with suppress(SqlError):
+                self._channel.run([Command(sql)], stoppable=False)
 
     def _is_by_half(self, action: Action) -> bool:
         """Tell whether the journal has anything of a migration, whichever way it led."""
@@ -326,4 +337,5 @@ def _is_small(script: SqlScript) -> bool:
         and len(script.text) <= GROUP_BYTES // 2
         and script.statements < GROUP_STATEMENTS // 2
         and all(part.data is None for part in script.parts)
+        and not script.leftovers
     )

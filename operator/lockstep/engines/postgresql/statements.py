@@ -12,7 +12,7 @@ from lockstep.engines.base import Action, RunError
 from lockstep.engines.lexing import LexError, Statement, more_of_it, place_at
 from lockstep.engines.postgresql.copying import Data
 from lockstep.engines.postgresql.lexer import split
-from lockstep.engines.postgresql.subjects import Subject, subject
+from lockstep.engines.postgresql.subjects import Subject, prepared, quoted, subject
 from lockstep.planning.result import ErrorDetail
 
 _CONTROL: Final = (
@@ -28,6 +28,8 @@ _CONCURRENT: Final = frozenset({"CREATE", "DROP", "REINDEX", "ALTER"})
 _SCOPES: Final = frozenset({"DATABASE", "SUBSCRIPTION", "SYSTEM", "TABLESPACE"})
 """Second words of what may be unable to run in a transaction block without being CONCURRENTLY."""
 _UNLOCK: Final = "pg_advisory_unlock_all"
+_LEAVES: Final = {"DECLARE": "CLOSE ALL", "LISTEN": "UNLISTEN *", "PREPARE": ""}
+"""First words of what outlives its transaction without being a setting, and what ends it."""
 
 
 class SqlScript(Struct, frozen=True):
@@ -56,6 +58,19 @@ class SqlScript(Struct, frozen=True):
         data = "" if statement.data is None else self.text[slice(*statement.data)]
         words = f"{self.sql(statement)}\n{data}".replace("\r\n", "\n").replace("\r", "\n")
         return hashlib.sha256(words.encode()).hexdigest()
+
+    @property
+    def leftovers(self) -> tuple[str, ...]:
+        """What ends that which it leaves in its session beyond its transaction, and which is no setting.
+
+        A name that is prepared may be gone by then. DEALLOCATE ALL would take Lockstep's own plans away.
+        """
+        heads = {part.words[0] for part in self.parts if part.words} & _LEAVES.keys()
+        ends = [_LEAVES[head] for head in sorted(heads) if _LEAVES[head]]
+        if "PREPARE" in heads:
+            names = {prepared(self.sql(part)) for part in self.parts if part.words[:1] == ("PREPARE",)}
+            ends += [f"DEALLOCATE {quoted(name)}" for name in sorted(names) if name]
+        return tuple(ends)
 
     def subject(self, statement: Statement) -> Subject | None:
         """Return what a statement is about that cannot run in a transaction block; None: it can, for all we know."""

@@ -186,6 +186,12 @@ def is_temporary(sql: str) -> bool:
     return False
 
 
+def prepared(sql: str) -> Name:
+    """Return the name of the statement that a PREPARE prepares."""
+    head = _Head(sql)
+    return head.name() if head.take("PREPARE") else ()
+
+
 def is_setting(sql: str) -> bool:
     """Tell whether a statement does nothing but set its session: said again, it gives the same session."""
     head = _Head(sql)
