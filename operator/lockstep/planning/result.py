@@ -20,6 +20,7 @@ RESULT_BYTES: Final = 2000
 """Bytes of a result: the kubelet cuts what several containers of a pod say beyond 12 KiB in all, at its head."""
 MESSAGE_CHARACTERS: Final = 800
 """Characters of a result's message: more belongs in the log."""
+_BLANKS: Final = " \t\n\r\f\v"
 LAST_STEPS: Final = 50
 """Steps that a run remembers for its result: more than ever fit."""
 
@@ -140,7 +141,7 @@ def encode_result(result: Result, limit: int = RESULT_BYTES) -> str:
 
     What goes first where there is no room: old steps done, the plan's last steps, the message's end.
     """
-    message = " ".join(result.message.split())
+    message = " ".join(_seen(result.message).split())
     if len(message) > MESSAGE_CHARACTERS:
         message = message[: MESSAGE_CHARACTERS - 1].rstrip() + "…"
     said = replace(result, message=message, steps=())
@@ -155,6 +156,13 @@ def encode_result(result: Result, limit: int = RESULT_BYTES) -> str:
         said = replace(said, message=message)
     steps = _that_fit(result.steps, -over() - len(',"steps":[]'))
     return msgspec.json.encode(replace(said, steps=steps)).decode()
+
+
+def _seen(text: str) -> str:
+    """Return a text in which one sees what has no shape: a syntax error at a byte order mark, or a no-break space."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in _BLANKS else f"\\u{ord(each):04x}" for each in text)
 
 
 def _that_fit(steps: Sequence[StepDone], room: int) -> tuple[StepDone, ...]:

@@ -224,6 +224,14 @@ def test_a_result_keeps_its_size(message: str, count: int, name: str) -> None:
         assert len(text.encode()) + more + len(',"steps":[]') > RESULT_BYTES
 
 
+def test_what_has_no_shape_is_seen_in_a_message() -> None:
+    message = 'syntax error at or near "\ufeffCREATE", "\u00a0x\u200b" and \x1a\nin line\t2: ü 日本 \N{ELEPHANT}'
+    found = decode_result(encode_result(Result(Reason.STATEMENT_FAILED, message)))
+    assert found is not None
+    shown = 'syntax error at or near "\\ufeffCREATE", "\\u00a0x\\u200b" and \\u001a in line 2: ü 日本 \N{ELEPHANT}'
+    assert found.message == shown
+
+
 def test_of_many_steps_only_those_are_rendered_that_fit() -> None:
     steps = tuple(StepDone(f"m{n}", str(n), "up", n, "2026-01-01T00:00:00Z") for n in range(10_000))
     with mock.patch("msgspec.json.encode", wraps=msgspec.json.encode) as rendered:
