@@ -3,6 +3,7 @@
 import pytest
 
 from engines.compliance.target import Place
+from lockstep.api.reasons import Reason
 from lockstep.planning.wire import OrderedMigration
 from servers.runner import Pod, migration, order
 
@@ -34,6 +35,16 @@ def test_text_is_run_as_it_is(text: str, value: str, place: Place, pod: Pod) -> 
     ended = pod.run(order(migration("1", text, "DROP TABLE t")), place.secret)
     assert ended.code == 0, ended.text
     assert place.query("SELECT x FROM t") == [(value,)]
+
+
+@pytest.mark.parametrize("mark", ["-- +goose Down", "-- migrate:down", "  -- +migrate Down"])
+def test_a_file_of_both_ways_is_refused(mark: str, place: Place, pod: Pod) -> None:
+    """To the server the mark is a comment, and what stands behind it undoes all at once."""
+    ended = pod.run(order(migration("1", f"CREATE TABLE t (x int);\n\n{mark}\nDROP TABLE t;\n")), place.secret)
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_REFUSED), ended.text
+    assert "line 3, column" in ended.result.message
+    assert "spec.down" in ended.result.message
+    assert place.tables() == set()
 
 
 def test_twenty_megabytes(place: Place, pod: Pod) -> None:
