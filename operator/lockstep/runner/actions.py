@@ -11,7 +11,7 @@ from lockstep.planning.plan import RECORDED_ONLY, Candidate, Direction, Plan, St
 from lockstep.planning.result import ErrorDetail
 from lockstep.planning.version import Version
 from lockstep.planning.wire import Order, OrderedMigration
-from lockstep.runner.judge import behind
+from lockstep.runner.endings import behind
 
 
 def recorded_only(plan: Plan) -> tuple[tuple[Step, ...], tuple[Step, ...]]:

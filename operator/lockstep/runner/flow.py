@@ -29,7 +29,7 @@ from lockstep.planning.result import (
     StepDone,
 )
 from lockstep.planning.wire import Mode
-from lockstep.runner import repairs
+from lockstep.runner import endings, repairs
 from lockstep.runner.actions import recorded_only, to_actions
 from lockstep.runner.drifting import SETTLE_SECONDS, DriftReport
 from lockstep.runner.judge import needs_approval, plan_of, summary_of
@@ -75,7 +75,7 @@ class Run:
                 if (stop := self._control.stop) is not None:
                     return self._failed(RunError(stop, "the run was stopped, and its connection is gone"))
                 if lost >= SESSIONS:
-                    return self._failed(_lost(lost, doing))
+                    return self._failed(endings.connection_lost(lost, doing))
                 self._progress("Connecting", "the connection was lost")
                 self._remember()
                 self._control.pause(RECONNECT_SECONDS * lost * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
@@ -261,20 +261,20 @@ class Run:
         """See that all of them may run, before the first does; return the scripts that are kept, by their place."""
         kept: dict[int, Script] = {}
         statements = 0
-        refused: list[RunError] = []
+        errors: list[RunError] = []
         for place, action in enumerate(actions):
             try:
                 script = self._engine.script(action)
             except RunError as error:
                 # Files of another tool have the same thing in many of them: all are named at once.
                 self._report.log("refused", level="error", message=error.message)
-                refused.append(error)
+                errors.append(error)
                 continue
             statements += script.statements
             if statements <= KEPT or len(action.text) > SHORT:
                 kept[place] = script
-        if refused:
-            raise _all_of(refused)
+        if errors:
+            raise endings.refused(errors)
         return kept
 
     def _scripted(self, actions: Sequence[Action], kept: dict[int, Script]) -> Iterator[tuple[Action, Script]]:
@@ -351,24 +351,3 @@ class Run:
             repaired=state.repaired,
             steps=(*state.recent, *state.steps),
         )
-
-
-def _all_of(refused: Sequence[RunError]) -> RunError:
-    """Return the first refusal, with the names of the others."""
-    first, *others = refused
-    if not others:
-        return first
-    names = [each.error.version or "?" for each in others[:5] if each.error is not None]
-    few = ", ".join(names) + (", ..." if len(others) > len(names) else "")
-    message = f"{first.message}; refused too: {len(others)} more of this plan ({few}), the run's log says where"
-    return RunError(first.reason, message, error=first.error)
-
-
-def _lost(times: int, doing: Action | None) -> RunError:
-    """Return how a run ends whose connection did not last, whatever it was that it was doing at last."""
-    where = "" if doing is None else f", the last time in {doing.label}"
-    return RunError(
-        Reason.CONNECTION_LOST,
-        f"the connection was lost {times} times{where}; what is in the ledger is true, the rest is not there",
-        error=None if doing is None else ErrorDetail(doing.migration.version),
-    )

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError, Session
 from lockstep.planning.adoption import Adopted, adopt
 from lockstep.planning.consent import approved_by
@@ -78,13 +77,3 @@ def summary_of(plan: Plan, history: History, policy: Policy) -> PlanSummary:
     steps = tuple(step.label for step in plan.steps[:STEPS_SHOWN])
     name = approved_by(plan, history, policy.approved_plans) or plan.hash
     return PlanSummary(name, plan.direction, len(plan.steps), steps)
-
-
-def behind(name: str) -> RunError:
-    """Return the error of a text that the status says is not needed, and the ledger does not have."""
-    return RunError(
-        Reason.LEDGER_BEHIND,
-        f"the status says that {name} is applied, the ledger does not have it: the database was restored or replaced; "
-        "nothing is run again: restore what is missing, or go on from what the database has with spec.repair: "
-        "AcceptLedger",
-    )
