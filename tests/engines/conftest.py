@@ -8,7 +8,7 @@ import pytest
 
 from servers.mariadb import WHY_NO_11, MariaDatabase, Mariadb, Mariadb11, program
 from servers.mysql import WHY_NOT, Mysql, is_there
-from servers.nursery import DIALECTS, Newborn, Nursery
+from servers.nursery import ENGINES, Newborn, Nursery
 from servers.pgbouncer import Pgbouncer
 from servers.postgres import Database, Postgres, binaries
 from servers.runner import Pod
@@ -113,7 +113,7 @@ FROM_THE_START = frozenset({"test_apply", "test_connection", "test_copy", "test_
 
 @pytest.fixture(scope="session")
 def mother() -> Iterator[Nursery]:
-    with Nursery(*DIALECTS) as made:
+    with Nursery(*ENGINES) as made:
         yield made
 
 

@@ -118,8 +118,7 @@ def large(rows: int) -> OrderedMigration:
 
 
 def peak(pod: Pod) -> int:
-    assert pod.process is not None
-    status = Path(f"/proc/{pod.process.pid}/status").read_text()
+    status = Path(f"/proc/{pod.pid}/status").read_text()
     (found,) = re.findall(r"^VmHWM:\s+(\d+) kB", status, re.M)
     return int(found)
 

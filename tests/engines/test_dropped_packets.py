@@ -96,6 +96,6 @@ def test_the_lock_is_free_and_the_run_goes_on(
     assert ends[1].result.reason is Reason.UP_TO_DATE, ends[1].text
     assert len(ends[1].events("connection_lost")) == 1
     assert ends[0].result.reason in {Reason.UP_TO_DATE, Reason.LOCK_HELD}, ends[0].text
-    assert view.is_idle()
+    wait_until(view.is_idle, FREE_SECONDS, "a free lock")
     seen = verify(view, [PACED, second])
     assert (seen.applied, seen.journal) == ({"1", "2"}, {})

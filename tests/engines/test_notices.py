@@ -62,7 +62,7 @@ def test_a_million_notices_take_no_memory(transaction: str, database: Database, 
             assert '"notices":999800' in line
             break
     assert said == 200
-    status = Path(f"/proc/{pod.process.pid}/status").read_text()
+    status = Path(f"/proc/{pod.pid}/status").read_text()
     (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB", status, re.M)
     pod.kill()
     # They are 100 MB.

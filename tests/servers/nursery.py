@@ -22,6 +22,7 @@ from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, Order, pack
 from servers.moments import End, Moments
 from servers.runner import Ended, Pod
 
+ENGINES = ("postgresql", "mysql", "sqlite")
 DIALECTS = {"mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
 """What SQLAlchemy imports when it first connects to each engine that it carries."""
 HURRY: Mapping[str, Mapping[str, float]] = {
@@ -79,11 +80,15 @@ class Newborn(Pod):
         self._log = self.folder / "log"
         self._read = 0
         self._pidfd: int | None = None
-        self.pid = 0
+        self._pid = 0
         self.strikes_itself: tuple[int, End] | None = None
         """Where SQLite is run: the moment at which it is to end, and how; None: they are not counted."""
         self.hurries = False
         """Whether it waits for locks for a short while only: see HURRY."""
+
+    @property
+    def pid(self) -> int:
+        return self._pid
 
     @property
     def alive(self) -> bool:
@@ -106,9 +111,9 @@ class Newborn(Pod):
         }
         moments = None if self.strikes_itself is None else [*self.strikes_itself, str(self._moments)]
         log = str(self._log)
-        self.pid = self._nursery.ask(environment=environment, log=log, moments=moments, hurries=self.hurries)
+        self._pid = self._nursery.ask(environment=environment, log=log, moments=moments, hurries=self.hurries)
         # It is not reaped before it is asked for, so that its number stays its own.
-        self._pidfd = os.pidfd_open(self.pid)
+        self._pidfd = os.pidfd_open(self._pid)
 
     @property
     def _moments(self) -> Path:
@@ -143,7 +148,7 @@ class Newborn(Pod):
         poller = select.poll()
         poller.register(self._pidfd, select.POLLIN)
         assert poller.poll(seconds * 1000), f"{self.name} runs on after {seconds} s: {self._log.read_text()}"
-        code = self._nursery.ask(reap=self.pid)
+        code = self._nursery.ask(reap=self._pid)
         os.close(self._pidfd)
         self._pidfd = None
         return code

@@ -126,6 +126,12 @@ class Pod:
         self.process: subprocess.Popen[str] | None = None
 
     @property
+    def pid(self) -> int:
+        """The number of the process that was started."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it was started and its end was not taken in."""
         return self.process is not None and self.process.returncode is None
