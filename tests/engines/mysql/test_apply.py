@@ -348,6 +348,15 @@ def test_a_lock_is_waited_for_again_and_again(database: MariaDatabase, pod: Pod)
     assert ended.result.version == "2"
 
 
+def test_who_may_not_see_who_locks_is_told_so(database: MariaDatabase, hurried: Pod) -> None:
+    hurried.run(order(TABLE), keys(database))
+    with holding(database, "SELECT * FROM t"):
+        two = migration("2", "ALTER TABLE t ADD COLUMN y int", lock_timeout_ms=1000)
+        ended = hurried.run(order(TABLE, two, limits=limits(deadline=60_000)), keys(database))
+    assert (ended.code, ended.result.reason) == (10, Reason.LOCK_TIMEOUT), ended.text
+    assert "it has neither PROCESS nor SELECT on performance_schema" in ended.result.message
+
+
 def test_a_row_that_is_locked_names_who_locks_it(database: MariaDatabase, hurried: Pod) -> None:
     rights = "GRANT PROCESS ON *.* TO 'app'@'%'"
     database.server.admin(rights)

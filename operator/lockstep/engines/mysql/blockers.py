@@ -1,13 +1,13 @@
 """Who holds the locks that a migration waits for: looked up from a second connection while it waits.
 
-What shows it depends on the server and on the user's rights (PROCESS); where nothing may be seen, nothing is said.
+What shows it depends on the server and on the user's rights (PROCESS); where nothing may be seen, that is said.
 """
 
 from collections.abc import Callable
 from typing import Final
 
 from lockstep.engines.mysql.channel import Channel, Row, SqlError
-from lockstep.engines.mysql.errors import mask_sql
+from lockstep.engines.mysql.errors import DENIED, mask_sql
 from lockstep.engines.patience import Onlooker
 
 _THREADS: Final = "t.PROCESSLIST_ID, t.PROCESSLIST_USER, t.PROCESSLIST_COMMAND, t.PROCESSLIST_TIME, t.PROCESSLIST_INFO"
@@ -44,6 +44,9 @@ FROM information_schema.INNODB_TRX AS b
 JOIN information_schema.PROCESSLIST AS p ON p.ID = b.trx_mysql_thread_id
 WHERE b.trx_mysql_thread_id <> %s ORDER BY b.trx_started LIMIT 3
 """
+_UNSEEN: Final = (
+    "; who is in the way is not shown to this user: it has neither PROCESS nor SELECT on performance_schema"
+)
 
 
 class Blockers(Onlooker[Channel]):
@@ -55,19 +58,22 @@ class Blockers(Onlooker[Channel]):
         self._asks = _MARIADB if maria else _MYSQL
 
     def _ask(self, beside: Channel) -> str | None:
-        for ask in self._asks:
-            if rows := _rows(beside, ask, self._connection):
-                return f"; blocked by {'; '.join(_describe(row) for row in rows)}"
-        if rows := _rows(beside, _TRANSACTIONS, self._connection):
-            return f"; perhaps blocked by {'; '.join(_describe(row) for row in rows)}"
-        return None
+        asks = dict.fromkeys(self._asks, "blocked by") | {_TRANSACTIONS: "perhaps blocked by"}
+        denied = 0
+        for ask, how in asks.items():
+            rows = _rows(beside, ask, self._connection)
+            if rows:
+                return f"; {how} {'; '.join(_describe(row) for row in rows)}"
+            denied += rows is None
+        return _UNSEEN if denied == len(asks) else None
 
 
-def _rows(channel: Channel, ask: str, connection: int) -> tuple[Row, ...]:
+def _rows(channel: Channel, ask: str, connection: int) -> tuple[Row, ...] | None:
+    """Ask; None: the user may not."""
     try:
         return channel.query(ask, connection)
-    except SqlError:
-        return ()
+    except SqlError as error:
+        return None if error.number in DENIED else ()
 
 
 def _describe(row: Row) -> str:
