@@ -4,7 +4,6 @@ Each dialect has a lexer of its own with one function, `split(text)`. Offsets an
 """
 
 import re
-from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -210,18 +209,3 @@ def _both_ways(text: str, at: int) -> str:
         f"{shown!r} divides another tool's file into the way up and the way back, and SQL follows it: both would run; "
         "put one part into spec.up and the other into spec.down"
     )
-
-
-def more_of_it(same: Iterable[int], others: Iterable[int] = ()) -> str:
-    """Return where else a text has what is refused, so that all of it is taken out at once; nothing: nowhere.
-
-    Args:
-        same: lines of what is taken out like the first.
-        others: lines of what is refused for reasons of its own.
-    """
-    said = f", and those in line {_few(same)} too" if (same := sorted(set(same))) else ""
-    return said + (f"; more is refused in line {_few(others)}" if (others := sorted(set(others))) else "")
-
-
-def _few(lines: Sequence[int]) -> str:
-    return ", ".join(str(line) for line in lines[:5]) + (", ..." if len(lines) > 5 else "")

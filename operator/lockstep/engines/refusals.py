@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lockstep.api.reasons import Reason
 from lockstep.engines import tool_tables
 from lockstep.engines.base import RunError
+from lockstep.engines.refused_texts import few
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.wire import Order, Owner
 
@@ -33,10 +34,9 @@ def not_empty(names: Sequence[str]) -> RunError:
     Args:
         names: a few of them; on PostgreSQL with their schemas. Other tools' tables are best the first.
     """
-    few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return RunError(
         Reason.DATABASE_NOT_EMPTY,
-        f"the database has no history of Lockstep's but already holds {few}: {_taken_over(names)}; "
+        f"the database has no history of Lockstep's but already holds {few(names, 3)}: {_taken_over(names)}; "
         "or use an empty database",
     )
 

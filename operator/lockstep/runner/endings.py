@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
+from lockstep.engines.refused_texts import few
 from lockstep.planning.result import ErrorDetail
 
 
@@ -22,9 +23,8 @@ def refused(errors: Sequence[RunError]) -> RunError:
     first, *others = errors
     if not others:
         return first
-    names = [each.error.version or "?" for each in others[:5] if each.error is not None]
-    few = ", ".join(names) + (", ..." if len(others) > len(names) else "")
-    message = f"{first.message}; refused too: {len(others)} more of this plan ({few}), the run's log says where"
+    names = few([(each.error and each.error.version) or "?" for each in others])
+    message = f"{first.message}; refused too: {len(others)} more of this plan ({names}), the run's log says where"
     return RunError(first.reason, message, error=first.error)
 
 

@@ -1,6 +1,6 @@
 """What it means that a migration failed, and where in its text. Pure."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -19,6 +19,10 @@ DOUBTFUL: Final = (
     "nobody can tell whether it took effect: look, then say so with spec.repair: StatementApplied or "
     "StatementNotApplied"
 )
+
+
+Ended: TypeAlias = SqlError | StoppedError | StatementTimeoutError
+"""How a statement ends that does not do what it should."""
 
 
 class Place(Struct, frozen=True):
@@ -87,7 +91,7 @@ def _said(error: SqlError) -> str:
     return f"{state}{error.text}"
 
 
-def how(error: SqlError | StoppedError | StatementTimeoutError) -> str:
+def how(error: Ended) -> str:
     """Return how a statement ended of which something may be left."""
     if isinstance(error, SqlError):
         return f"it failed ({_said(error)})"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
@@ -21,6 +21,7 @@ from lockstep.engines.mysql.errors import (
     SYNTAX,
     own_error,
 )
+from lockstep.engines.mysql.failures import Ended
 from lockstep.engines.mysql.images import are_alike, has_happened, images, to_note
 from lockstep.engines.mysql.notes import Note, doubted, finished, started
 from lockstep.engines.mysql.running import Running
@@ -39,8 +40,6 @@ SELECT t.TABLE_NAME FROM information_schema.TABLES AS t JOIN information_schema.
 WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND COALESCE(e.TRANSACTIONS, 'NO') <> 'YES'
   AND t.TABLE_NAME IN ({})
 """
-
-_Error: TypeAlias = SqlError | StoppedError | StatementTimeoutError
 
 
 class Meaning(Struct, frozen=True):
@@ -231,7 +230,7 @@ class OneByOne:
             self._running.jot(*end)
 
     def _failed(
-        self, part: Statement, error: _Error, effect: Effect, before: Sequence[str | None] | None, *, drops: bool
+        self, part: Statement, error: Ended, effect: Effect, before: Sequence[str | None] | None, *, drops: bool
     ) -> None:
         """See what a statement has left that failed; nothing: it is as if it had never begun.
 
@@ -249,7 +248,7 @@ class OneByOne:
                 raise self._doubt(part, error, "may have changed something all the same")
         running.note(lambda: self._journal.drop(running.step, running.direction, part.number))
 
-    def _doubt(self, part: Statement, error: _Error, left: str) -> RunError:
+    def _doubt(self, part: Statement, error: Ended, left: str) -> RunError:
         why = f"{failures.how(error)}, and {left}"
         self._running.jot(doubted(part.number, self._script.digest(part), why))
         return failures.doubtful(self._running.place(part), why, getattr(error, "sqlstate", None))

@@ -15,7 +15,7 @@ from lockstep.engines.mysql.account import Account
 from lockstep.engines.mysql.blockers import Blockers
 from lockstep.engines.mysql.channel import Channel, SqlError, StatementTimeoutError, StoppedError
 from lockstep.engines.mysql.errors import PASSING
-from lockstep.engines.mysql.failures import Failure, Place
+from lockstep.engines.mysql.failures import Ended, Failure, Place
 from lockstep.engines.mysql.notes import Note, Notes
 from lockstep.engines.mysql.prepared import Prepared
 from lockstep.engines.mysql.record import Records
@@ -116,7 +116,7 @@ class Running:
 
     def explained(
         self,
-        error: SqlError | StoppedError | StatementTimeoutError,
+        error: Ended,
         part: Statement | None,
         sqlstate: str | None = None,
     ) -> Exception:

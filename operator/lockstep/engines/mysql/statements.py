@@ -2,18 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
 
-from lockstep.api.reasons import Reason
-from lockstep.engines.base import Action, RunError
-from lockstep.engines.lexing import LexError, Statement, more_of_it, place_at
+from lockstep.engines.base import Action
+from lockstep.engines.lexing import LexError, Statement, place_at
 from lockstep.engines.mysql.lexer import split
-from lockstep.planning.result import ErrorDetail
+from lockstep.engines.refused_texts import more_of_it, refuse
 
 
 class Kind(StrEnum):
@@ -220,13 +218,6 @@ def _why(part: Statement, text: str) -> str | None:
     return why
 
 
-def _more(first: Statement, parts: Sequence[Statement], text: str) -> str:
-    """Return where else a text has what is refused: dumps have a whole frame of it."""
-    others = [part for part in parts[first.number :] if _why(part, text) is not None]
-    same = [part for part in others if _control(part.words) and _control(first.words)]
-    return more_of_it((part.line for part in same), (part.line for part in others if part not in same))
-
-
 def read_script(action: Action) -> SqlScript:
     """Split a step's text and see that all of it may run.
 
@@ -237,7 +228,7 @@ def read_script(action: Action) -> SqlScript:
     try:
         parts = tuple(split(text))
     except LexError as error:
-        raise _refuse(action, error.message, error.line, error.column) from error
+        raise refuse(action, error.message, (error.line, error.column)) from error
     kinds = tuple(kind_of(part.words) for part in parts)
     for part, kind in zip(parts, kinds, strict=True):
         why = _why(part, text)
@@ -247,15 +238,7 @@ def read_script(action: Action) -> SqlScript:
                 f"{what} commits by itself, and transaction is Always: use Auto, or take it into a migration of its own"
             )
         if why is not None:
-            raise _refuse(action, why + _more(part, parts, text), *place_at(text, part.start), part.number)
+            # Dumps have a whole frame of it.
+            behind = [other for other in parts[part.number :] if _why(other, text) is not None]
+            raise refuse(action, why + more_of_it(part, behind, _control), place_at(text, part.start), part.number)
     return SqlScript(text, parts, kinds)
-
-
-def _refuse(action: Action, message: str, line: int, column: int, number: int | None = None) -> RunError:
-    migration = action.migration
-    place = f"line {line}, column {column}" if number is None else f"statement {number}, line {line}, column {column}"
-    return RunError(
-        Reason.STATEMENT_REFUSED,
-        f"{action.label}, {place}: {message}",
-        error=ErrorDetail(migration.version or migration.name, number, line),
-    )

@@ -7,13 +7,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lockstep.api.reasons import Reason
-from lockstep.engines.base import Action, RunError
-from lockstep.engines.lexing import LexError, Statement, more_of_it, place_at
+from lockstep.engines.base import Action
+from lockstep.engines.lexing import LexError, Statement, place_at
 from lockstep.engines.postgresql.copying import Data
 from lockstep.engines.postgresql.lexer import split
 from lockstep.engines.postgresql.subjects import Subject, prepared, quoted, subject
-from lockstep.planning.result import ErrorDetail
+from lockstep.engines.refused_texts import more_of_it, refuse
 
 _CONTROL: Final = (
     ("BEGIN",),
@@ -28,7 +27,7 @@ _CONCURRENT: Final = frozenset({"CREATE", "DROP", "REINDEX", "ALTER"})
 _SCOPES: Final = frozenset({"DATABASE", "SUBSCRIPTION", "SYSTEM", "TABLESPACE"})
 """Second words of what may be unable to run in a transaction block without being CONCURRENTLY."""
 _UNLOCK: Final = "pg_advisory_unlock_all"
-_LEAVES: Final = {"DECLARE": "CLOSE ALL", "LISTEN": "UNLISTEN *", "PREPARE": ""}
+_ENDS: Final = {"DECLARE": "CLOSE ALL", "LISTEN": "UNLISTEN *"}
 """First words of what outlives its transaction without being a setting, and what ends it."""
 
 
@@ -39,6 +38,8 @@ class SqlScript(Struct, frozen=True):
     parts: tuple[Statement, ...]
     journaled: bool = False
     """Whether its statements are committed one by one, each with its row in the journal."""
+    leftovers: tuple[str, ...] = ()
+    """What ends that which it leaves in its session beyond its transaction, and which is no setting."""
 
     @property
     def statements(self) -> int:
@@ -58,19 +59,6 @@ class SqlScript(Struct, frozen=True):
         data = "" if statement.data is None else self.text[slice(*statement.data)]
         words = f"{self.sql(statement)}\n{data}".replace("\r\n", "\n").replace("\r", "\n")
         return hashlib.sha256(words.encode()).hexdigest()
-
-    @property
-    def leftovers(self) -> tuple[str, ...]:
-        """What ends that which it leaves in its session beyond its transaction, and which is no setting.
-
-        A name that is prepared may be gone by then. DEALLOCATE ALL would take Lockstep's own plans away.
-        """
-        heads = {part.words[0] for part in self.parts if part.words} & _LEAVES.keys()
-        ends = [_LEAVES[head] for head in sorted(heads) if _LEAVES[head]]
-        if "PREPARE" in heads:
-            names = {prepared(self.sql(part)) for part in self.parts if part.words[:1] == ("PREPARE",)}
-            ends += [f"DEALLOCATE {quoted(name)}" for name in sorted(names) if name]
-        return tuple(ends)
 
     def subject(self, statement: Statement) -> Subject | None:
         """Return what a statement is about that cannot run in a transaction block; None: it can, for all we know."""
@@ -111,15 +99,19 @@ def _place(part: Statement) -> tuple[int, int]:
     return part.line, part.column
 
 
-def _refuse(action: Action, message: str, at: tuple[int, int], number: int | None) -> RunError:
-    migration = action.migration
-    line, column = at
-    place = f"line {line}, column {column}" if number is None else f"statement {number}, line {line}, column {column}"
-    return RunError(
-        Reason.STATEMENT_REFUSED,
-        f"{action.label}, {place}: {message}",
-        error=ErrorDetail(migration.version or migration.name, number, line),
-    )
+def _leftovers(text: str, parts: Sequence[Statement]) -> tuple[str, ...]:
+    """Return what ends that which a text's statements leave in their session.
+
+    A name that is prepared may be gone by then. DEALLOCATE ALL would take Lockstep's own plans away.
+    """
+    ends = dict[str, None]()
+    for part in parts:
+        head = part.words[0] if part.words else ""
+        if head in _ENDS:
+            ends[_ENDS[head]] = None
+        elif head == "PREPARE" and (name := prepared(text[part.start : part.end])):
+            ends[f"DEALLOCATE {quoted(name)}"] = None
+    return tuple(ends)
 
 
 def read_script(action: Action) -> SqlScript:
@@ -132,15 +124,15 @@ def read_script(action: Action) -> SqlScript:
     try:
         parts = tuple(split(text))
     except LexError as error:
-        raise _refuse(action, error.message, (error.line, error.column), None) from error
-    script = SqlScript(text, parts, journaled=migration.transaction == "Never")
+        raise refuse(action, error.message, (error.line, error.column)) from error
+    script = SqlScript(text, parts, migration.transaction == "Never", _leftovers(text, parts))
     for part in parts:
         _judge(action, part, parts)
         if (found := _subject(part, script)) is None:
             continue
         if migration.transaction == "Always":
             why = f"{found.what} cannot run in a transaction block, and spec.transaction is Always: use Auto"
-            raise _refuse(action, why, _place(part), part.number)
+            raise refuse(action, why, _place(part), part.number)
         script = replace(script, journaled=True)
     _find_unlock(action, script)
     return script
@@ -156,7 +148,7 @@ def _judge(action: Action, part: Statement, parts: Sequence[Statement]) -> None:
             if words[0] == "DISCARD"
             else "transactions are Lockstep's own: each commits together with its record"
         )
-        more = more_of_it(other.line for other in parts[part.number :] if _is_control(other.words))
+        more = more_of_it(part, (p for p in parts[part.number :] if _is_control(p.words)), _is_control)
         why = f"{what} is refused: {because}; remove it{more}"
     elif _sets_isolation(words):
         why = (
@@ -169,7 +161,7 @@ def _judge(action: Action, part: Statement, parts: Sequence[Statement]) -> None:
             "leave it out"
         )
     if why is not None:
-        raise _refuse(action, why, _place(part), part.number)
+        raise refuse(action, why, _place(part), part.number)
 
 
 def _find_unlock(action: Action, script: SqlScript) -> None:
@@ -179,7 +171,7 @@ def _find_unlock(action: Action, script: SqlScript) -> None:
     for part in script.parts:
         at = script.sql(part).lower().find(_UNLOCK)
         if at >= 0:
-            raise _refuse(
+            raise refuse(
                 action,
                 f"{_UNLOCK}() is refused: it would let go of the lock that this run holds; "
                 "unlock by key with pg_advisory_unlock",

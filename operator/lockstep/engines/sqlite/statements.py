@@ -5,11 +5,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from lockstep.api.reasons import Reason
-from lockstep.engines.base import Action, RunError
-from lockstep.engines.lexing import more_of_it
+from lockstep.engines.base import Action
+from lockstep.engines.refused_texts import more_of_it, refuse
 from lockstep.engines.sqlite.lexer import LexError, Statement, split
-from lockstep.planning.result import ErrorDetail
 
 _CONTROL: Final = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 _OTHERS: Final = {
@@ -142,7 +140,7 @@ def read_script(action: Action) -> SqliteScript:
     """
     migration, text = action.migration, action.text
     if migration.transaction == "Never":
-        raise _refused(
+        raise refuse(
             action,
             "transaction: Never is for databases where some DDL cannot be in a transaction; in SQLite all of it can: "
             "use Auto",
@@ -152,23 +150,11 @@ def read_script(action: Action) -> SqliteScript:
     try:
         parts = tuple(split(text))
     except LexError as error:
-        raise _refused(action, error.message, (error.line, error.column), None) from error
+        raise refuse(action, error.message, (error.line, error.column)) from error
     script = SqliteScript(text, parts)
     for part in parts:
         if (why := refusal(part, script.sql(part))) is not None:
-            others = [other for other in parts[part.number :] if refusal(other, script.sql(other)) is not None]
-            same = [other for other in others if _is_control(other.words) and _is_control(part.words)]
-            why += more_of_it((other.line for other in same), (other.line for other in others if other not in same))
-            raise _refused(action, why, (part.line, part.column), part.number)
+            behind = [other for other in parts[part.number :] if refusal(other, script.sql(other)) is not None]
+            why += more_of_it(part, behind, _is_control)
+            raise refuse(action, why, (part.line, part.column), part.number)
     return script
-
-
-def _refused(action: Action, message: str, at: tuple[int, int], number: int | None) -> RunError:
-    migration = action.migration
-    line, column = at
-    place = f"line {line}, column {column}" if number is None else f"statement {number}, line {line}, column {column}"
-    return RunError(
-        Reason.STATEMENT_REFUSED,
-        f"{action.label}, {place}: {message}",
-        error=ErrorDetail(migration.version or migration.name, number, line),
-    )
