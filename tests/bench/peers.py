@@ -15,7 +15,8 @@ from typing import Final
 
 from bench import getting, imaged
 from bench.compiled import compiled
-from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, pack
+from lockstep.planning.bundle import pack
+from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR
 from servers.postgres import binaries
 from servers.runner import Pod, migration, order
 

@@ -17,8 +17,9 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lockstep.planning.bundle import pack
 from lockstep.planning.result import decode_result
-from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, Order, pack
+from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, Order
 from servers.moments import End, Moments
 from servers.runner import Ended, Pod
 

@@ -13,6 +13,7 @@ from typing import TypedDict, Unpack
 
 from msgspec.structs import replace
 
+from lockstep.planning.bundle import pack
 from lockstep.planning.checksum import checksum
 from lockstep.planning.result import Result, decode_result
 from lockstep.planning.wire import (
@@ -30,7 +31,6 @@ from lockstep.planning.wire import (
     Owner,
     Policy,
     RepairOrder,
-    pack,
 )
 from servers.postgres import Database
 

@@ -33,6 +33,7 @@ from lockstep.controller.snapshot import Limits
 from lockstep.controller.sources import Sources
 from lockstep.controller.start import Starter
 from lockstep.planning import wire
+from lockstep.planning.bundle import unpack
 from lockstep.planning.result import EXIT_CODES, Result
 from support.controller import FakeClock, apply_merge_patch, ended, pod
 from support.ledger import Ledger
@@ -173,7 +174,7 @@ class World:
             for (plural, name), raw in sorted(self.api.objects.items())
             if plural == "configmaps" and "binaryData" in raw and name.startswith(job)
         ]
-        return wire.unpack(shards)
+        return unpack(shards)
 
     def change(self, plural: str, name: str, **parts: Any) -> None:
         """Change an object on the API server only."""

@@ -44,9 +44,10 @@ from lockstep.controller.pods import rejection
 from lockstep.controller.settings import Settings
 from lockstep.controller.snapshot import Member, SchemaVersionSnapshot
 from lockstep.controller.sources import SourceError, Sources
+from lockstep.planning.bundle import pack
 from lockstep.planning.checksum import ABSENT, checksum
 from lockstep.planning.version import Version
-from lockstep.planning.wire import Mode, pack
+from lockstep.planning.wire import Mode
 
 log = structlog.get_logger("lockstep.run")
 FOREIGN_SECONDS = 10.0

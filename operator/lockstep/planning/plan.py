@@ -35,7 +35,7 @@ RECORDED_ONLY: Final = frozenset({Direction.BASELINE, Direction.ADOPT, Direction
 """Steps that run no SQL of a migration."""
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Struct, frozen=True, gc=False):
     """One migration of the set."""
 
     name: str
@@ -47,7 +47,7 @@ class Candidate(Struct, frozen=True):
     adopts: tuple[str, ...] = ()
 
 
-class Applied(Struct, frozen=True):
+class Applied(Struct, frozen=True, gc=False):
     """One version that the ledger says is applied."""
 
     version: Version
@@ -144,7 +144,7 @@ class History(Struct, frozen=True):
     """Whether the database already holds objects of others; looked at only where the line is fresh and adopts."""
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, gc=False):
     """One step of a plan."""
 
     direction: Direction

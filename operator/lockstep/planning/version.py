@@ -14,7 +14,7 @@ class InvalidVersionError(ValueError):
     """The text is no version; the message says what one looks like."""
 
 
-class Version(Struct, frozen=True, eq=False):
+class Version(Struct, frozen=True, eq=False, gc=False):
     """One version of a line: equal to, and hashed like, every other writing of the same numbers."""
 
     text: str

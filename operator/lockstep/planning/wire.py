@@ -4,17 +4,13 @@ Structs and JSON: the runner starts in a fraction of a second, so it imports no 
 The order names no credentials: they come to the pod from its Secret alone.
 """
 
-import gzip
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 ORDER_FORMAT: Final = 1
-SHARD_BYTES: Final = 900_000
-"""Bytes of one shard of a packed order: a ConfigMap holds at most 1 MiB, its metadata included."""
 
 BUNDLE_DIR: Final = "/lockstep/bundle"
 """Where the pod finds the shards of its order, named 000, 001, ..."""
@@ -25,10 +21,6 @@ CA_DIR: Final = "/lockstep/ca"
 CLIENT_CERTIFICATE_DIR: Final = "/lockstep/client"
 """Where the pod finds the keys of database.tls.clientCertificateSecretRef."""
 TERMINATION_LOG: Final = "/dev/termination-log"
-
-
-class InvalidOrderError(ValueError):
-    """The shards hold no order that this version understands."""
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,38 +171,4 @@ class Order(Part, frozen=True, tag_field="format", tag=ORDER_FORMAT):
     drift: DriftOrder = DriftOrder()
     repair: RepairOrder | None = None
     limits: Limits = Limits()
-    migrations: tuple[OrderedMigration, ...] = ()
-
-
-class _Head(Struct):
-    """What an order of any format begins with."""
-
-    format: object = None
-
-
-def pack(order: Order) -> list[bytes]:
-    """Return the order as gzipped shards, each small enough for one ConfigMap."""
-    # mtime 0: the same order gives the same bytes.
-    packed = gzip.compress(msgspec.json.encode(order), compresslevel=6, mtime=0)
-    return [packed[i : i + SHARD_BYTES] for i in range(0, len(packed), SHARD_BYTES)]
-
-
-def unpack(shards: Iterable[bytes]) -> Order:
-    """Read an order from its shards, in their order.
-
-    Raises:
-        InvalidOrderError: if they are damaged, incomplete, or of another format.
-    """
-    one_version = "the operator and the runner must be of one version"
-    try:
-        text = gzip.decompress(b"".join(shards))
-        found = msgspec.json.decode(text, type=_Head).format
-        if found != ORDER_FORMAT:
-            raise InvalidOrderError(f"the bundle has format {found}, this runner reads {ORDER_FORMAT}: {one_version}")
-        return msgspec.json.decode(text, type=Order)
-    except InvalidOrderError:
-        raise
-    except msgspec.ValidationError as error:
-        raise InvalidOrderError(f"the bundle cannot be read ({error}): {one_version}") from error
-    except (OSError, EOFError, ValueError) as error:
-        raise InvalidOrderError(f"the bundle cannot be read ({type(error).__name__})") from error
+    migrations: Sequence[OrderedMigration] = ()

@@ -1,6 +1,7 @@
 """The steps of a plan with what each takes: the order's texts, or those that the ledger keeps."""
 
 from collections.abc import Mapping, Sequence
+from typing import overload
 
 from msgspec.structs import replace
 
@@ -20,23 +21,48 @@ def recorded_only(plan: Plan) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     return (*plan.corrections, *only), tuple(step for step in plan.steps if step.direction not in RECORDED_ONLY)
 
 
-def to_actions(steps: Sequence[Step], order: Order, session: Session) -> list[Action]:
-    """Return what each step takes.
+class Actions(Sequence[Action]):
+    """What each step takes, put together when it is asked for: a text is held no longer than it is of use."""
 
-    Raises:
-        RunError: if a text is neither in the order nor in the ledger.
-    """
-    by_name = {each.name: each for each in order.migrations}
-    made = [(step, _migration(step.candidate, by_name)) for step in steps]
-    wanted = {checksum for step, migration in made if (checksum := _lacking(step, migration)) is not None}
-    kept = session.texts(sorted(wanted))
-    return [_action(step, migration, kept) for step, migration in made]
+    def __init__(self, steps: Sequence[Step], order: Order, session: Session) -> None:
+        """See that every text is there.
+
+        Raises:
+            RunError: if a text is neither in the order nor in the ledger.
+        """
+        self._steps = steps
+        self._migrations = order.migrations
+        self._places: dict[str, int | None] = dict.fromkeys(step.candidate.name for step in steps)
+        for place, each in enumerate(order.migrations if steps else ()):
+            if each.name in self._places:
+                self._places[each.name] = place
+        lacking = {name for step in steps if (name := _lacking(step, self._migration(step))) is not None}
+        self._kept = session.texts(sorted(lacking))
+        if lacking:
+            for step in steps:
+                _action(step, self._migration(step), self._kept)
+
+    def _migration(self, step: Step) -> OrderedMigration:
+        place = self._places[step.candidate.name]
+        return _migration(step.candidate, None if place is None else self._migrations[place])
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    @overload
+    def __getitem__(self, index: int) -> Action: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Action]: ...
+    def __getitem__(self, index: int | slice) -> Action | Sequence[Action]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        step = self._steps[index]
+        return _action(step, self._migration(step), self._kept)
 
 
-def _migration(candidate: Candidate, by_name: dict[str, OrderedMigration]) -> OrderedMigration:
-    """Return the order's migration if it is the very one, otherwise what the plan knows of it."""
+def _migration(candidate: Candidate, found: OrderedMigration | None) -> OrderedMigration:
+    """Return the order's migration of that name if it is the very one, otherwise what the plan knows of it."""
     down = None if candidate.down_checksum == ABSENT else candidate.down_checksum
-    found = by_name.get(candidate.name)
     if found is not None and _version(found) != candidate.version:
         # Made anew under its name, as another version.
         found = None

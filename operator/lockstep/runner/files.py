@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Files, RunError
+from lockstep.planning.bundle import InvalidOrderError, unpack
 from lockstep.planning.checksum import checksum
 from lockstep.planning.version import InvalidVersionError, Version, parse_target
 from lockstep.planning.wire import (
@@ -13,9 +14,8 @@ from lockstep.planning.wire import (
     CLIENT_CERTIFICATE_DIR,
     SECRET_DIR,
     TERMINATION_LOG,
-    InvalidOrderError,
     Order,
-    unpack,
+    OrderedMigration,
 )
 
 ROOT_VARIABLE = "LOCKSTEP_ROOT"
@@ -81,6 +81,7 @@ def check_order(order: Order) -> None:
     try:
         parse_target(order.target)
         for each in order.migrations:
+            _check_texts(each)
             if each.version is None:
                 continue
             version = Version.parse(each.version)
@@ -91,12 +92,14 @@ def check_order(order: Order) -> None:
             seen[version] = each.name
     except InvalidVersionError as error:
         raise RunError(Reason.BUNDLE_INVALID, f"the bundle holds what is no version: {error}") from error
-    for each in order.migrations:
-        texts = ((each.up, each.up_checksum, "up"), (each.down, each.down_checksum, "down"))
-        for text, expected, which in texts:
-            if text is not None and checksum(text) != expected:
-                raise RunError(
-                    Reason.BUNDLE_INVALID,
-                    f"the {which} text of {each.name} in the bundle does not match its checksum: it was changed "
-                    "after it was planned",
-                )
+
+
+def _check_texts(migration: OrderedMigration) -> None:
+    up, down = (migration.up, migration.up_checksum, "up"), (migration.down, migration.down_checksum, "down")
+    for text, expected, which in (up, down):
+        if text is not None and checksum(text) != expected:
+            raise RunError(
+                Reason.BUNDLE_INVALID,
+                f"the {which} text of {migration.name} in the bundle does not match its checksum: it was changed "
+                "after it was planned",
+            )

@@ -30,7 +30,7 @@ from lockstep.planning.result import (
 )
 from lockstep.planning.wire import Mode
 from lockstep.runner import endings, repairs
-from lockstep.runner.actions import recorded_only, to_actions
+from lockstep.runner.actions import Actions, recorded_only
 from lockstep.runner.drifting import SETTLE_SECONDS, DriftReport
 from lockstep.runner.judge import needs_approval, plan_of, summary_of
 from lockstep.runner.report import Report
@@ -43,10 +43,10 @@ LOCK_SECONDS_AFTER_LOSS: Final = 40.0
 SESSIONS: Final = 5
 """How many sessions one run may use up."""
 RECONNECT_SECONDS: Final = 1.0
-SHORT: Final = 4096
-"""Characters of a text that is sooner read again than kept as a script, once enough are kept."""
-KEPT: Final = 1_000
-"""Statements of short texts that are kept, of each some hundred bytes."""
+KEPT: Final = 2 << 20
+"""Bytes, as far as one can tell, of scripts that are kept from the look at all to their turn; others are read again."""
+PER_STATEMENT: Final = 1024
+"""Bytes that a script takes beside its text, for each statement."""
 
 
 class Run:
@@ -189,7 +189,7 @@ class Run:
 
     def _show(self, session: Session, plan: Plan) -> None:
         """Write the SQL of every step into the log, to be read before it is approved."""
-        for number, action in enumerate(to_actions(plan.steps, self._order, session), start=1):
+        for number, action in enumerate(Actions(plan.steps, self._order, session), start=1):
             script = self._engine.script(action)
             self._report.log("step", number=number, step=action.step.label, statements=script.statements)
             # What Data and Seed hold may be anybody's data: their texts are read on the Migrations.
@@ -212,11 +212,11 @@ class Run:
 
     def _carry_out(self, session: Session, plan: Plan) -> Result:
         only, rest = recorded_only(plan)
-        actions = to_actions(rest, self._order, session)
+        actions = Actions(rest, self._order, session)
         steps = self._scripted(actions, self._read(actions))
         try:
             if only:
-                self._record(session, to_actions(only, self._order, session))
+                self._record(session, Actions(only, self._order, session))
             is_sent = False
             for step, following in pairwise(chain(steps, [None])):
                 assert step is not None  # noqa: S101 - only the last one is behind all
@@ -260,7 +260,7 @@ class Run:
     def _read(self, actions: Sequence[Action]) -> dict[int, Script]:
         """See that all of them may run, before the first does; return the scripts that are kept, by their place."""
         kept: dict[int, Script] = {}
-        statements = 0
+        held = 0
         errors: list[RunError] = []
         for place, action in enumerate(actions):
             try:
@@ -270,8 +270,9 @@ class Run:
                 self._report.log("refused", level="error", message=error.message)
                 errors.append(error)
                 continue
-            statements += script.statements
-            if statements <= KEPT or len(action.text) > SHORT:
+            room = len(action.text) + PER_STATEMENT * script.statements
+            if held + room <= KEPT:
+                held += room
                 kept[place] = script
         if errors:
             raise endings.refused(errors)

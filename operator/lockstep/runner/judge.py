@@ -1,11 +1,15 @@
 """What an order leads to: its plan, and whether somebody must approve it first."""
 
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from lockstep.engines.base import RunError, Session
 from lockstep.planning.adoption import Adopted, adopt
+from lockstep.planning.checksum import ABSENT
 from lockstep.planning.consent import approved_by
-from lockstep.planning.plan import Candidate, History, Plan, Refusal
+from lockstep.planning.plan import Applied, Candidate, History, Plan, Refusal
 from lockstep.planning.planner import Intent, make_plan
 from lockstep.planning.result import ErrorDetail, PlanSummary
 from lockstep.planning.version import Version, parse_target
@@ -15,17 +19,33 @@ STEPS_SHOWN: Final = 50
 """Steps that a summary names; the log names all."""
 
 
-def candidate(migration: OrderedMigration) -> Candidate:
-    """Return a migration as the planner sees it."""
+def candidate(migration: OrderedMigration, applied: Mapping[Version, Applied] = MappingProxyType({})) -> Candidate:
+    """Return a migration as the planner sees it.
+
+    Args:
+        migration: one of the order.
+        applied: what the ledger has; its words are taken where they are the same, since there may be thousands.
+    """
+    version = None if migration.version is None else Version.parse(migration.version)
+    down, kind = migration.down_checksum or ABSENT, sys.intern(migration.kind)
+    known = None if version is None else applied.get(version)
+    if known is None or version is None:
+        return Candidate(
+            migration.name, version, migration.up_checksum, down, migration.irreversible, kind, migration.adopts
+        )
     return Candidate(
-        migration.name,
-        None if migration.version is None else Version.parse(migration.version),
-        migration.up_checksum,
-        migration.down_checksum or "-",
+        _same(migration.name, known.name),
+        known.version if version.text == known.version.text else version,
+        _same(migration.up_checksum, known.up_checksum),
+        _same(down, known.down_checksum),
         migration.irreversible,
-        migration.kind,
+        kind,
         migration.adopts,
     )
+
+
+def _same(mine: str, theirs: str) -> str:
+    return theirs if mine == theirs else mine
 
 
 def plan_of(order: Order, history: History, session: Session) -> Plan:
@@ -34,7 +54,9 @@ def plan_of(order: Order, history: History, session: Session) -> Plan:
     Raises:
         RunError: if there is no way.
     """
-    candidates = [candidate(each) for each in order.migrations]
+    applied = {each.version: each for each in history.applied}
+    candidates = [candidate(each, applied) for each in order.migrations]
+    del applied
     intent = Intent(
         target=parse_target(order.target),
         allow_out_of_order=order.policy.out_of_order == "Allow",
@@ -49,7 +71,7 @@ def plan_of(order: Order, history: History, session: Session) -> Plan:
 
 
 def _adopted(
-    order: Order, history: History, candidates: list[Candidate], session: Session
+    order: Order, history: History, candidates: Sequence[Candidate], session: Session
 ) -> tuple[Adopted, ...] | None:
     """Read the other tool's history, once in the life of a line; an empty database has none, and runs everything."""
     if order.adopt is None or not history.fresh or not history.occupied:

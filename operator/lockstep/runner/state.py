@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from lockstep.engines.base import Action, Recorded
 from lockstep.planning.checksum import ABSENT
-from lockstep.planning.plan import Direction, History
+from lockstep.planning.plan import Direction, History, Step
 from lockstep.planning.result import LAST_STEPS, LedgerMark, StepDone
 from lockstep.planning.version import BASE, Version
 
@@ -22,7 +22,7 @@ class State(Struct):
     """The ledger's last entry."""
     mark: LedgerMark | None = None
     """The ledger's last entry that is sure to outlive a crash of the server."""
-    loose: list[Action] = field(default_factory=list)
+    loose: list[Step] = field(default_factory=list)
     """The steps behind it, oldest first: committed, but a crash may take them back."""
     entered: bool = False
     doing: tuple[Action, ...] = ()
@@ -52,8 +52,8 @@ class State(Struct):
     def took(self, action: Action, recorded: Recorded, step: StepDone) -> None:
         """Note a step that was committed."""
         self.add(step)
-        self._count(action, is_there=action.step.direction is not Direction.DOWN)
-        self.loose.append(action)
+        self._count(action.step, is_there=action.step.direction is not Direction.DOWN)
+        self.loose.append(action.step)
         self.last = recorded.mark
         if recorded.is_durable:
             self.hardened(recorded.mark)
@@ -69,7 +69,8 @@ class State(Struct):
         lost = len(self.loose) - there
         self.lost += lost
         self._forget(there)
-        for action in self.doing[: 0 if lost else _first_missing(history, self.doing)]:
+        under_way = [action.step for action in self.doing]
+        for action in self.doing[: 0 if lost else _first_missing(history, under_way)]:
             self.add(done(action, 0, ""))
         self.doing = ()
         return lost
@@ -80,15 +81,15 @@ class State(Struct):
 
     def _forget(self, first: int) -> None:
         """Take back the loose steps from the one in this place on."""
-        for action in reversed(self.loose[first:]):
+        for step in reversed(self.loose[first:]):
             self.taken -= 1
             if self.steps:
                 self.steps.pop()
-            self._count(action, is_there=action.step.direction is Direction.DOWN)
+            self._count(step, is_there=step.direction is Direction.DOWN)
         del self.loose[first:]
 
-    def _count(self, action: Action, *, is_there: bool) -> None:
-        version = action.step.candidate.version
+    def _count(self, step: Step, *, is_there: bool) -> None:
+        version = step.candidate.version
         if version is not None and self.applied is not None:
             (self.applied.add if is_there else self.applied.discard)(version)
 
@@ -99,20 +100,19 @@ def done(action: Action, ms: int, at: str) -> StepDone:
     return StepDone(migration.name, migration.version, action.step.direction.value, ms, at, migration.kind)
 
 
-def _first_missing(history: History, actions: Sequence[Action]) -> int:
+def _first_missing(history: History, steps: Sequence[Step]) -> int:
     """Return the place of the first that the ledger does not hold: those behind it were never committed."""
-    return next((place for place, action in enumerate(actions) if not _holds(history, action)), len(actions))
+    return next((place for place, step in enumerate(steps) if not _holds(history, step)), len(steps))
 
 
-def _holds(history: History, action: Action) -> bool:
+def _holds(history: History, step: Step) -> bool:
     """Tell whether a step has been committed."""
-    migration, direction = action.migration, action.step.direction
-    if migration.version is None:
-        now = ABSENT if direction is Direction.DOWN else migration.up_checksum
-        return any(each.name == migration.name and each.up_checksum == now for each in history.repeated)
-    version = action.step.candidate.version
-    there = [each for each in history.applied if each.version == version]
+    candidate, direction = step.candidate, step.direction
+    if candidate.version is None:
+        now = ABSENT if direction is Direction.DOWN else candidate.up_checksum
+        return any(each.name == candidate.name and each.up_checksum == now for each in history.repeated)
+    there = [each for each in history.applied if each.version == candidate.version]
     if direction is Direction.DOWN:
         # Under whatever name it was applied.
         return not there
-    return any(each.name == migration.name for each in there)
+    return any(each.name == candidate.name for each in there)

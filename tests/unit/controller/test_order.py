@@ -5,6 +5,7 @@ import pytest
 from lockstep.api.migration import MigrationSpec
 from lockstep.controller.order import Texts, make_order
 from lockstep.planning import wire
+from lockstep.planning.bundle import pack, unpack
 from lockstep.planning.version import Version
 from support.controller import a_member, a_schema_version, migration
 
@@ -75,7 +76,7 @@ def test_every_field_that_the_runner_knows() -> None:
     assert (ordered.up, ordered.down, ordered.kind, ordered.lock_timeout_ms) == (spec.up, spec.down, "Data", 250)
     assert (ordered.up_checksum, ordered.down_checksum) == (member.up, member.down)
     assert (ordered.requires, ordered.adopts) == ((("auth", "1"),), ("V2",))
-    assert wire.unpack(wire.pack(order)) == order
+    assert unpack(pack(order)) == order
 
 
 @pytest.mark.parametrize("mode", list(wire.Mode))

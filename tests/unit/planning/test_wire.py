@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from unittest import mock
 
 import msgspec
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.api.reasons import Reason, Severity
+from lockstep.planning.bundle import InvalidOrderError, pack, unpack
 from lockstep.planning.result import (
     EXIT_CODES,
     LAST_STEPS,
@@ -28,59 +28,11 @@ from lockstep.planning.result import (
     outcome_of,
 )
 from lockstep.planning.wire import (
-    SHARD_BYTES,
     AdoptOrder,
-    DatabaseOrder,
-    InvalidOrderError,
     Mode,
-    Order,
     OrderedMigration,
-    Owner,
     RepairOrder,
-    Tls,
-    pack,
-    unpack,
 )
-
-
-def order(*migrations: OrderedMigration) -> Order:
-    return Order(
-        line="orders",
-        target="latest",
-        job="orders-1",
-        attempt=1,
-        owner=Owner("c", "shop", "orders", "u"),
-        database=DatabaseOrder("orders-db", tls=Tls("verify-full", "ca")),
-        migrations=migrations,
-    )
-
-
-@given(st.text(max_size=50))
-def test_an_order_survives(text: str) -> None:
-    # Lone surrogates are no text that YAML or the API server could carry.
-    text = text.encode(errors="ignore").decode()
-    sent = order(OrderedMigration("m", "1", "c", up=text), OrderedMigration("views", None, "d", down=text))
-    assert unpack(pack(sent)) == sent
-
-
-def test_a_line_of_5_mb_that_does_not_shrink_is_cut_into_shards() -> None:
-    text = os.urandom(2_500_000).hex()
-    shards = pack(order(OrderedMigration("m", "1", "c", up=text)))
-    assert len(shards) > 1
-    assert all(len(shard) <= SHARD_BYTES for shard in shards)
-    assert unpack(shards).migrations[0].up == text
-
-
-def test_the_same_order_gives_the_same_bytes() -> None:
-    assert pack(order(OrderedMigration("m", "1", "c"))) == pack(order(OrderedMigration("m", "1", "c")))
-
-
-@pytest.mark.parametrize("damage", [b"", b"x", None])
-def test_a_damaged_bundle_is_refused(damage: bytes | None) -> None:
-    shards = pack(order(OrderedMigration("m", "1", "c", up="x" * 1000)))
-    with pytest.raises(InvalidOrderError, match="cannot be read"):
-        unpack([shards[0][:-20]] if damage is None else [damage])
-
 
 # As earlier versions wrote it, and read it: with all that has a default, of which they insist on some.
 ORDER = {

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
-from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR, pack
+from lockstep.planning.bundle import pack
+from lockstep.planning.wire import BUNDLE_DIR, SECRET_DIR
 from lockstep.runner.files import ROOT_VARIABLE, Mounts
 from servers.runner import migration, order
 

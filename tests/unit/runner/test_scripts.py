@@ -6,13 +6,15 @@ from lockstep.runner import flow
 from servers.runner import migration, order
 from support.ledger import Ledger
 
-TEXTS = ["a", "b", "c" * (flow.SHORT + 1), "d", "e"]
+LONG = "c" * 10_000
+TEXTS = ["a", "b", LONG, "d", "e"]
+ROOM = 1 + flow.PER_STATEMENT
 
 
 @pytest.mark.parametrize(
     ("kept", "again"),
-    [(5, []), (2, ["d", "e"]), (0, ["a", "b", "d", "e"])],
-    ids=["all", "the-first-and-the-long", "the-long"],
+    [(4 * ROOM + flow.PER_STATEMENT + len(LONG), []), (4 * ROOM, [LONG]), (2 * ROOM, [LONG, "d", "e"]), (0, TEXTS)],
+    ids=["all", "the-short", "the-first", "none"],
 )
 def test_what_is_not_kept_is_read_again(kept: int, again: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "KEPT", kept)
