@@ -66,6 +66,25 @@ def test_names_of_a_session_are_free_again(transaction: str, any_database: Datab
     assert any_database.query("TABLE seen") == []
 
 
+LOCKS = """
+SELECT pg_advisory_lock(-1), pg_advisory_lock(-1), pg_try_advisory_lock(9223372036854775807), pg_advisory_lock(-1, -2),
+       pg_advisory_lock_shared(2147483647, 0), pg_try_advisory_lock_shared(5), pg_advisory_xact_lock(6)
+"""
+HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+
+
+@pytest.mark.parametrize("transaction", ["Auto", "Never"])
+def test_advisory_locks_of_a_migration_end_with_it_and_those_of_the_run_do_not(
+    transaction: str, any_database: Database, pod: Pod
+) -> None:
+    first = migration("1", f"{LOCKS}; CREATE TABLE during AS {HELD}", transaction=transaction)
+    ended = pod.run(order(first, migration("2", f"CREATE TABLE after AS {HELD}")), keys_of(any_database))
+    assert ended.code == 0, ended.text
+    assert any_database.query("TABLE during") == [(7 + (transaction == "Auto"),)]
+    # That of the line, and a share of the ledger's.
+    assert any_database.query("TABLE after") == [(2,)]
+
+
 def test_a_role_that_acts_as_another_by_default_goes_on_to(any_database: Database, pod: Pod) -> None:
     name = any_database.name
     any_database.query("DO $$BEGIN CREATE ROLE other; EXCEPTION WHEN duplicate_object THEN NULL; END$$")

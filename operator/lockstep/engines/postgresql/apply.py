@@ -24,6 +24,7 @@ from lockstep.engines.postgresql.durability import Durability
 from lockstep.engines.postgresql.failures import CANCELLED, PASSING, Failure
 from lockstep.engines.postgresql.frame import BEGIN, COMMIT, IMMEDIATE, ROLLBACK, Frame
 from lockstep.engines.postgresql.journal_sql import NOTHING_IN_DOUBT
+from lockstep.engines.postgresql.lock import release_others
 from lockstep.engines.postgresql.messages import Command, Notice, Reply, SqlError, StoppedError
 from lockstep.engines.postgresql.notices import Account
 from lockstep.engines.postgresql.records import Recorder, journal_key
@@ -75,13 +76,14 @@ class Applier:
         self._claim = claim
         self.mark = mark
         self._limits = task.order.limits
+        self._schema = task.order.database.ledger_schema
         self._control = control
         self._blockers = blockers
         self._log = log
-        self._recorder = Recorder(channel, task.order.database.ledger_schema, claim, task.identity)
+        self._recorder = Recorder(channel, self._schema, claim, task.identity)
         self._frame = Frame(settings, task.order.limits, control, channel.server_version)
         self._patience = Patience(control, log, blockers)
-        self._durability = Durability(channel, task.order.database.ledger_schema, claim)
+        self._durability = Durability(channel, self._schema, claim)
         self._journal: dict[tuple[str, str], list[JournalRow]] | None = None
         self._sent: _Framed | None = None
         """The step that is on its way already."""
@@ -125,6 +127,8 @@ class Applier:
             # What it has ended itself is no error.
             with suppress(SqlError):
                 self._channel.run([Command(sql)], stoppable=False)
+        if script.locks:
+            release_others(self._channel, self._schema, self._claim.line)
 
     def _is_by_half(self, action: Action) -> bool:
         """Tell whether the journal has anything of a migration, whichever way it led."""
@@ -338,4 +342,5 @@ def _is_small(script: SqlScript) -> bool:
         and script.statements < GROUP_STATEMENTS // 2
         and all(part.data is None for part in script.parts)
         and not script.leftovers
+        and not script.locks
     )

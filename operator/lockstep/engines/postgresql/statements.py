@@ -27,6 +27,8 @@ _CONCURRENT: Final = frozenset({"CREATE", "DROP", "REINDEX", "ALTER"})
 _SCOPES: Final = frozenset({"DATABASE", "SUBSCRIPTION", "SYSTEM", "TABLESPACE"})
 """Second words of what may be unable to run in a transaction block without being CONCURRENTLY."""
 _UNLOCK: Final = "pg_advisory_unlock_all"
+_LOCK: Final = "advisory_lock"
+"""Part of the names of all functions that take advisory locks for the session."""
 _ENDS: Final = {"DECLARE": "CLOSE ALL", "LISTEN": "UNLISTEN *"}
 """First words of what outlives its transaction without being a setting, and what ends it."""
 
@@ -40,6 +42,8 @@ class SqlScript(Struct, frozen=True):
     """Whether its statements are committed one by one, each with its row in the journal."""
     leftovers: tuple[str, ...] = ()
     """What ends that which it leaves in its session beyond its transaction, and which is no setting."""
+    locks: bool = False
+    """Whether it may leave advisory locks there."""
 
     @property
     def statements(self) -> int:
@@ -125,7 +129,8 @@ def read_script(action: Action) -> SqlScript:
         parts = tuple(split(text))
     except LexError as error:
         raise refuse(action, error.message, (error.line, error.column)) from error
-    script = SqlScript(text, parts, migration.transaction == "Never", _leftovers(text, parts))
+    journaled, locks = migration.transaction == "Never", _LOCK in text.lower()
+    script = SqlScript(text, parts, journaled, _leftovers(text, parts), locks)
     for part in parts:
         _judge(action, part, parts)
         if (found := _subject(part, script)) is None:
