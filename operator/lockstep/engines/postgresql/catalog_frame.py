@@ -33,6 +33,7 @@ PINNED: Final = {
 }
 """Settings of the transaction: what a role or a database has set changes how definitions are printed."""
 
+# Materialized: ten queries are made of it, each of which would be planned with all of it, and would join it anew.
 _WITH: Final = """
 WITH spaces AS MATERIALIZED (
     SELECT n.oid, pg_catalog.quote_ident(n.nspname::pg_catalog.text) AS name, n.nspowner, n.nspacl
@@ -41,8 +42,9 @@ WITH spaces AS MATERIALIZED (
 ), extended AS MATERIALIZED (
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d
     WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
-), relations AS (
-    SELECT c.*, s.name AS space,
+), relations AS MATERIALIZED (
+    SELECT c.oid, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions, c.relam, c.relreplident,
+           c.relrowsecurity, c.relforcerowsecurity, c.reltoastrelid, c.reloftype, c.relpartbound, s.name AS space,
            pg_catalog.concat(s.name, '.', pg_catalog.quote_ident(c.relname::pg_catalog.text)) AS name
     FROM pg_catalog.pg_class AS c JOIN spaces AS s ON s.oid = c.relnamespace
     WHERE c.relpersistence <> 't' AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND NOT EXISTS (
