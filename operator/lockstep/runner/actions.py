@@ -1,7 +1,9 @@
 """The steps of a plan with what each takes: the order's texts, or those that the ledger keeps."""
 
+from array import array
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import overload
+from typing import Final, overload
 
 from msgspec.structs import replace
 
@@ -13,6 +15,9 @@ from lockstep.planning.result import ErrorDetail
 from lockstep.planning.version import Version
 from lockstep.planning.wire import Order, OrderedMigration
 from lockstep.runner.endings import behind
+
+_NOWHERE: Final = -1
+"""The place of a migration that the order does not have."""
 
 
 def recorded_only(plan: Plan) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
@@ -32,19 +37,17 @@ class Actions(Sequence[Action]):
         """
         self._steps = steps
         self._migrations = order.migrations
-        self._places: dict[str, int | None] = dict.fromkeys(step.candidate.name for step in steps)
+        places = dict.fromkeys((step.candidate.name for step in steps), _NOWHERE)
         for place, each in enumerate(order.migrations if steps else ()):
-            if each.name in self._places:
-                self._places[each.name] = place
-        lacking = {name for step in steps if (name := _lacking(step, self._migration(step))) is not None}
+            if each.name in places:
+                places[each.name] = place
+        self._places = array("l", (places[step.candidate.name] for step in steps))
+        made = (self._migration(number) for number in range(len(steps)))
+        lacking = {name for step, each in zip(steps, made, strict=True) if (name := _lacking(step, each)) is not None}
         self._kept = session.texts(sorted(lacking))
         if lacking:
-            for step in steps:
-                _action(step, self._migration(step), self._kept)
-
-    def _migration(self, step: Step) -> OrderedMigration:
-        place = self._places[step.candidate.name]
-        return _migration(step.candidate, None if place is None else self._migrations[place])
+            # Each is made once: a text that is not there is missed before anything runs.
+            deque(self, maxlen=0)
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -56,8 +59,11 @@ class Actions(Sequence[Action]):
     def __getitem__(self, index: int | slice) -> Action | Sequence[Action]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        step = self._steps[index]
-        return _action(step, self._migration(step), self._kept)
+        return _action(self._steps[index], self._migration(index), self._kept)
+
+    def _migration(self, number: int) -> OrderedMigration:
+        place = self._places[number]
+        return _migration(self._steps[number].candidate, None if place == _NOWHERE else self._migrations[place])
 
 
 def _migration(candidate: Candidate, found: OrderedMigration | None) -> OrderedMigration:
