@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from lockstep.engines.mysql.lexer import split
-from servers.mariadb import MariaDatabase, Mariadb, program
+from servers.mariadb import APP, MariaDatabase, Mariadb, program
 from support.examples import examples
 from support.pieces_mysql import GAP, PROGRAM, SIMPLE
 from support.splitting import cut, joined
@@ -177,18 +177,8 @@ def test_what_the_client_has_of_its_own(pair: tuple[MariaDatabase, MariaDatabase
 
 def by_server(database: MariaDatabase, text: str) -> list[int]:
     """Send the whole text, which the server cuts itself, up to an error; return its code."""
-    params = database.params
-    connection = pymysql.connect(
-        host=params["host"],
-        port=int(params["port"]),
-        user=params["user"],
-        password=params["password"],
-        database=params["database"],
-        charset="utf8mb4",
-        autocommit=True,
-        client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS,
-    )
-    with connection, connection.cursor() as cursor:
+    flags = pymysql.constants.CLIENT.MULTI_STATEMENTS
+    with database.server.connect(APP, database.name, flags) as connection, connection.cursor() as cursor:
         try:
             cursor.execute(text)
             while cursor.nextset():

@@ -180,8 +180,8 @@ class Mariadb:
             self.process.wait(30)
             self.process = None
 
-    def connect(self, user: str, database: str | None = None) -> "pymysql.Connection[Any]":
-        """Connect in autocommit."""
+    def connect(self, user: str, database: str | None = None, flags: int = 0) -> "pymysql.Connection[Any]":
+        """Connect in autocommit; the flags are those of the client."""
         return pymysql.connect(
             host="127.0.0.1",
             port=self.port,
@@ -191,6 +191,9 @@ class Mariadb:
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=5,
+            client_flag=flags,
+            # PyMySQL would read the machine's certificates for each connection, which takes longer than all the rest.
+            ssl_disabled=True,
         )
 
     def admin(self, sql: str) -> None:

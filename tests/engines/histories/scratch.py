@@ -51,7 +51,7 @@ class Scratch:
                 cursor = connection.execute(sql.encode())
                 return cursor.fetchall() if cursor.description else []
         if self.engine == "mariadb":
-            with pymysql.connect(autocommit=True, **self._params) as other, other.cursor() as found:
+            with pymysql.connect(autocommit=True, ssl_disabled=True, **self._params) as other, other.cursor() as found:
                 found.execute(sql)
                 return list(found.fetchall())
         with sqlite3.connect(self.name, isolation_level=None) as file:
