@@ -32,7 +32,7 @@ from lockstep.engines.control import Control
 from lockstep.planning.wire import OrderedMigration
 from lockstep.runner.flow import Run
 from lockstep.runner.report import Report
-from servers.postgres import Database, Postgres, binaries
+from servers.postgres import APP, PASSWORD, Database, Postgres, binaries, scram
 from servers.runner import Pod, migration, numbered, order
 
 ROUND_TRIP = 0.001
@@ -170,6 +170,8 @@ def main() -> None:
     ways: dict[str, Runner] = {"bare loop": bare, "in process": in_process, "whole": whole}
     found: dict[str, object] = {"server": version, "rounds": wanted.rounds}
     with Postgres(version) as server:
+        # As servers keep it, unlike those of the tests.
+        server.admin(f"ALTER ROLE {APP} PASSWORD '{scram(PASSWORD, 4096)}'")
         print(f"PostgreSQL {version}, {wanted.rounds} interleaved rounds, medians; ratio to the bare loop\n")
         print(f"{'':<32}{'':<14}{'wall':>11}{'CPU':>11}{'ratio':>8}")
         for count in wanted.counts:
