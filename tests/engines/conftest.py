@@ -107,7 +107,7 @@ def maria_database(mariadb: Mariadb) -> Iterator[MariaDatabase]:
     mariadb.drop(made)
 
 
-FROM_THE_START = frozenset({"test_apply", "test_connection", "test_copy", "test_notices", "mysql/test_connection"})
+FROM_THE_START = frozenset({"test_apply", "test_connection", "mysql/test_connection"})
 """Suites whose pods, on the newest server, are processes from the start of Python on; others are forked (Nursery)."""
 
 
@@ -157,7 +157,8 @@ def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
     suite = request.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
     given = getattr(request.node, "callspec", None)
     newest = given is None or given.params.get("any_server", VERSIONS[0]) == VERSIONS[0]
-    real = newest and suite in FROM_THE_START
+    # A fork begins with its mother's memory.
+    real = newest and (suite in FROM_THE_START or "memory" in request.node.name)
     made = Pods(tmp_path, None if real else request.getfixturevalue("mother"))
     yield made
     made.end()

@@ -6,9 +6,11 @@ import hmac
 import importlib.util
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +77,12 @@ def _within_reach(programs: Path, folder: Path) -> Path:
     return copy / programs.name
 
 
+Connection = psycopg.Connection[tuple[object, ...]]
+
+_OF_A_SESSION = re.compile(r"\b(SET|RESET|BEGIN|LOCK|LISTEN|PREPARE|TEMP|TEMPORARY|set_config|pg_advisory\w*)\b", re.I)
+"""What would be there for the next question too, if it was asked in the same session."""
+
+
 @dataclass(frozen=True)
 class Database:
     """One empty database of one server, owned by the application's role."""
@@ -93,16 +101,25 @@ class Database:
             "password": PASSWORD,
         }
 
-    def connect(self, *, admin: bool = False) -> "psycopg.Connection[tuple[object, ...]]":
+    def connect(self, *, admin: bool = False) -> Connection:
         """Connect in autocommit, as the role or as the superuser."""
         params = self.params | ({"user": "postgres"} if admin else {})
         return psycopg.connect(make_conninfo(**params), autocommit=True)
 
     def query(self, sql: str, *, admin: bool = True) -> list[tuple[object, ...]]:
-        """Run one statement and return its rows."""
+        """Run one statement and return its rows; what the superuser asks, and asks again, on a connection that is kept.
+
+        The role's own sessions are no more than a test has made.
+        """
+        if admin and not _OF_A_SESSION.search(sql) and threading.current_thread() is threading.main_thread():
+            return self.server.ask(self, sql)
         with self.connect(admin=admin) as connection:
-            cursor = connection.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
+            return _rows(connection, sql)
+
+
+def _rows(connection: Connection, sql: str) -> list[tuple[object, ...]]:
+    cursor = connection.execute(sql.encode())
+    return cursor.fetchall() if cursor.description else []
 
 
 class Postgres:
@@ -119,7 +136,9 @@ class Postgres:
         self.port = free_port()
         self.settings = settings
         self.process: subprocess.Popen[bytes] | None = None
-        self._admin: psycopg.Connection[tuple[object, ...]] | None = None
+        self._admin: Connection | None = None
+        self._asked: tuple[str, Connection] | None = None
+        """The database that was asked last, and the superuser's connection to it."""
 
     def __enter__(self) -> "Postgres":
         self.create()
@@ -195,6 +214,7 @@ class Postgres:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop: SIGINT is fast, SIGQUIT immediate."""
+        self._forget()
         if self._admin is not None:
             self._admin.close()
             self._admin = None
@@ -225,6 +245,25 @@ class Postgres:
             self._admin = psycopg.connect(make_conninfo(**self.admin_params), autocommit=True)
         self._admin.execute(sql.encode())
 
+    def ask(self, database: Database, sql: str) -> list[tuple[object, ...]]:
+        """Run one statement as the superuser in a database and return its rows."""
+        if self._asked is None or self._asked[0] != database.name:
+            self._forget()
+            self._asked = database.name, database.connect(admin=True)
+        try:
+            return _rows(self._asked[1], sql)
+        except psycopg.OperationalError:
+            if not self._asked[1].closed:
+                raise
+        # The server was down meanwhile, or has ended the session.
+        self._forget()
+        return self.ask(database, sql)
+
+    def _forget(self) -> None:
+        if self._asked is not None:
+            self._asked[1].close()
+            self._asked = None
+
     def database(self) -> Database:
         """Make an empty database."""
         name = f"db{os.getpid()}_{next(_numbers)}"
@@ -235,4 +274,5 @@ class Postgres:
 
     def drop(self, database: Database) -> None:
         """Drop a database, whoever is connected."""
+        self._forget()
         self.admin(f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")
