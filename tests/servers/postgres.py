@@ -112,7 +112,7 @@ class Database:
         The role's own sessions are no more than a test has made.
         """
         if admin and not _OF_A_SESSION.search(sql) and threading.current_thread() is threading.main_thread():
-            return self.server.ask(self, sql)
+            return self.server.ask(self.name, sql)
         with self.connect(admin=admin) as connection:
             return _rows(connection, sql)
 
@@ -136,9 +136,8 @@ class Postgres:
         self.port = free_port()
         self.settings = settings
         self.process: subprocess.Popen[bytes] | None = None
-        self._admin: Connection | None = None
-        self._asked: tuple[str, Connection] | None = None
-        """The database that was asked last, and the superuser's connection to it."""
+        self._kept: dict[str, Connection] = {}
+        """The superuser's connections, to its own database and to the one that was asked last."""
 
     def __enter__(self) -> "Postgres":
         self.create()
@@ -214,10 +213,7 @@ class Postgres:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop: SIGINT is fast, SIGQUIT immediate."""
-        self._forget()
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+        self._forget(*self._kept)
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(30)
@@ -240,29 +236,28 @@ class Postgres:
         self.admin(f"ALTER ROLE postgres PASSWORD '{scram(PASSWORD)}'")
 
     def admin(self, sql: str) -> None:
-        """Run one statement as the superuser, on a connection that is kept."""
-        if self._admin is None:
-            self._admin = psycopg.connect(make_conninfo(**self.admin_params), autocommit=True)
-        self._admin.execute(sql.encode())
+        """Run one statement as the superuser."""
+        self.ask(self.admin_params["dbname"], sql)
 
-    def ask(self, database: Database, sql: str) -> list[tuple[object, ...]]:
-        """Run one statement as the superuser in a database and return its rows."""
-        if self._asked is None or self._asked[0] != database.name:
-            self._forget()
-            self._asked = database.name, database.connect(admin=True)
-        try:
-            return _rows(self._asked[1], sql)
-        except psycopg.OperationalError:
-            if not self._asked[1].closed:
-                raise
-        # The server was down meanwhile, or has ended the session.
-        self._forget()
-        return self.ask(database, sql)
+    def ask(self, database: str, sql: str) -> list[tuple[object, ...]]:
+        """Run one statement as the superuser in a database, on a connection that is kept, and return its rows."""
+        if (kept := self._kept.get(database)) is not None:
+            try:
+                return _rows(kept, sql)
+            except psycopg.OperationalError:
+                if not kept.closed:
+                    raise
+        # The first question; or the server was down since the last one, or has ended the session.
+        self._forget(database, *(self._kept.keys() - {self.admin_params["dbname"]}))
+        self._kept[database] = psycopg.connect(
+            make_conninfo(**self.admin_params | {"dbname": database}), autocommit=True
+        )
+        return _rows(self._kept[database], sql)
 
-    def _forget(self) -> None:
-        if self._asked is not None:
-            self._asked[1].close()
-            self._asked = None
+    def _forget(self, *databases: str) -> None:
+        for name in databases:
+            if (kept := self._kept.pop(name, None)) is not None:
+                kept.close()
 
     def database(self) -> Database:
         """Make an empty database."""
@@ -274,5 +269,5 @@ class Postgres:
 
     def drop(self, database: Database) -> None:
         """Drop a database, whoever is connected."""
-        self._forget()
+        self._forget(database.name)
         self.admin(f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")
