@@ -65,7 +65,14 @@ def is_recorded(status: SchemaVersionStatus, view: RunView) -> bool:
         return False
     # Both by the API server's clock, which shows seconds only: within one, the TTL tells that it was recorded.
     same_second = view.job.created == run.started_at
-    return view.job.created < run.started_at or (same_second and view.job.ttl is not None)
+    is_older = view.job.ttl is not None or _is_plan_of(run, view.job)
+    return view.job.created < run.started_at or (same_second and is_older)
+
+
+def _is_plan_of(run: Run, job: JobFact) -> bool:
+    """Tell whether a Job has made the plan that a run carries out: its log is kept, so that it has no TTL."""
+    same_work = RunInput.parse(run.input).same_work(RunInput.parse(job.input))
+    return job.mode is Mode.PLAN and run.mode != "Plan" and same_work and job.attempt <= run.attempt
 
 
 def retry_delay(limits: Limits, run: Run) -> float:
