@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers.mariadb import MariaDatabase, Mariadb
+from servers.mysql import Mysql
 
 
 @pytest.fixture(params=["mariadb", "mariadb11", "mysql"])
@@ -20,3 +21,11 @@ def database(server: Mariadb) -> Iterator[MariaDatabase]:
     made = server.database()
     yield made
     server.drop(made)
+
+
+@pytest.fixture
+def mysql_database(mysql: Mysql) -> Iterator[MariaDatabase]:
+    """An empty database of MySQL."""
+    made = mysql.database()
+    yield made
+    mysql.drop(made)

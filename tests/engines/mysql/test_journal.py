@@ -83,6 +83,18 @@ def test_killed_after_the_statement(text: str, database: MariaDatabase, pods: Po
     assert [(each["statement"], each["found"]) for each in found] == [(1, "it took effect")]
 
 
+OF_MYSQL = {
+    "create function": "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ return ';'; $$",
+    "create library": "CREATE LIBRARY l LANGUAGE JAVASCRIPT AS $$ export function f() { return ';'; } $$",
+}
+
+
+@pytest.mark.parametrize("text", OF_MYSQL.values(), ids=OF_MYSQL.keys())
+def test_killed_after_a_statement_of_mysql(text: str, mysql_database: MariaDatabase, pods: Pods) -> None:
+    found = settled(mysql_database, pods, text, b"'finished'")
+    assert [(each["statement"], each["found"]) for each in found] == [(1, "it took effect")]
+
+
 def test_tables_that_are_alike_and_have_changed_places_do_not_do_so_twice(database: MariaDatabase, pods: Pods) -> None:
     """Nothing shows it: it is a person who says whether they have."""
     first, second = pods("first"), pods("second")

@@ -85,6 +85,70 @@ def test_a_transaction_is_no_body() -> None:
     assert texts(sql) == sql.split("; ")
 
 
+JAVASCRIPT = "CREATE FUNCTION f(n INT) RETURNS INT LANGUAGE JAVASCRIPT"
+DOLLARS = {
+    "no-tag": f"{JAVASCRIPT} AS $$ let a = `${{n}}`; return 'don\\'t; */ $$",
+    "tag": f"{JAVASCRIPT} AS $js$ return '$$;' + $j$s$; // it's $js$",
+    "odd-tag": f"{JAVASCRIPT} AS $1_é$ $1_È$; $1_é$",
+    "one-more-dollar": f"{JAVASCRIPT} AS $$$; $$",
+    "comments": f"{JAVASCRIPT} AS -- $$;\n /* ; */ $$ {{{{ a }}}}; $$",
+    "procedure": "CREATE PROCEDURE p() COMMENT 'as' LANGUAGE JS AS $$ begin; $$",
+    "library": "CREATE LIBRARY IF NOT EXISTS l LANGUAGE JAVASCRIPT AS $$ export function f() {return 1;} $$",
+    "libraries": f"{JAVASCRIPT} USING (l AS m) AS $$ m.f(); $$",
+    "mysqldump": "/*!50003 CREATE*/ /*!50020 DEFINER=`a`@`b`*/ /*!50003 FUNCTION f() RETURNS int"
+    " LANGUAGE JAVASCRIPT AS $$ return /* ; */ 1; $$ */",
+    "wrong-language": "CREATE FUNCTION f() RETURNS INT LANGUAGE SQL AS $$ return 1; $$",
+}
+
+
+@pytest.mark.parametrize("sql", DOLLARS.values(), ids=DOLLARS.keys())
+def test_a_body_between_dollars_is_a_text(sql: str) -> None:
+    assert texts(f"{sql};SELECT 1; {sql}") == [sql, "SELECT 1", sql]
+    # The client looks for its delimiter in no text.
+    assert texts(f"DELIMITER ;;\n{sql};;SELECT 1;;\nDELIMITER //\n{sql}// SELECT 1//") == [
+        sql,
+        "SELECT 1",
+        sql,
+        "SELECT 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 AS $$; SELECT 2 AS $$",
+        "SELECT 1 $a$; SELECT 2 $a$",
+        "CREATE TABLE $$ AS SELECT 1; DROP TABLE $$",
+        "CREATE TABLE t AS $$; SELECT $$",
+        "CREATE VIEW v AS $$; SELECT $$",
+        "CREATE FUNCTION $$() RETURNS INT RETURN 1; DROP FUNCTION $$",
+        "CREATE PROCEDURE p() SELECT 1 AS $$; SELECT 2 AS $$",
+        "CREATE FUNCTION f() RETURNS INT RETURN (SELECT 1 AS $$); SELECT 2 AS $$",
+        "CREATE PROCEDURE p(a INT DEFAULT (SELECT 1 AS $$)) SELECT 1; SELECT 2 AS $$",
+        "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1 AS $$; SELECT 2 AS $$",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS @$$; SELECT $$",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $js; SELECT $js",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS a.$$; SELECT $$",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS 'return 1;'; SELECT $$",
+    ],
+)
+def test_dollars_elsewhere_are_names(sql: str) -> None:
+    assert texts(sql) == sql.split("; ")
+
+
+def test_a_delimiter_of_dollars_comes_first() -> None:
+    head = "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS"
+    script = f"DELIMITER $$\n{head} $js$ return '$$;' $js$$$ {head} $$ SELECT 1 $$\nSELECT 2 AS x$$"
+    assert texts(script) == [f"{head} $js$ return '$$;' $js$", head, "SELECT 1", "SELECT 2 AS x"]
+    body = "BEGIN SELECT 1; END"
+    assert texts(f"DELIMITER $$\nCREATE PROCEDURE p()\n{body}$$\nSELECT 2 $$\nDELIMITER ;\nSELECT 3; SELECT 4;") == [
+        f"CREATE PROCEDURE p()\n{body}",
+        "SELECT 2",
+        "SELECT 3",
+        "SELECT 4",
+    ]
+
+
 @pytest.mark.parametrize("delimiter", ["$$", "//", ";;", "|", "go", "é", "'$'", "--", "@", "!*"])
 def test_any_delimiter(delimiter: str) -> None:
     sign = delimiter.strip("'")
@@ -135,6 +199,7 @@ def test_every_statement_knows_its_place() -> None:
         ("SELECT 1; /*! x", 1, 11, "a conditional comment"),
         ("SELECT 1;\nCREATE PROCEDURE p() BEGIN SELECT 1;", 2, 1, "no END"),
         ("CREATE PACKAGE p AS PROCEDURE q(); END;", 1, 1, "DELIMITER"),
+        (f"SELECT 1;\n{'CREATE PROCEDURE p() LANGUAGE JAVASCRIPT AS'} $a$ ; $A$", 2, 45, "text ($a$) has no end"),
         ("SELECT 1\\G", 1, 9, "semicolon"),
         ("SELECT 1 \\g", 1, 10, "semicolon"),
         ("\n \\. file.sql", 2, 2, "client"),
@@ -194,7 +259,10 @@ HOSTILE = {
     "delimiters": "DELIMITER $$\n",
     "blanks": " \n",
 }
-OPENINGS = ("SELECT 1;", "SELECT '", "/*", "/*! ", "CREATE PROCEDURE p() BEGIN ", "DELIMITER //\n", "DELIMITER ")
+OPENINGS = (
+    *("SELECT 1;", "SELECT '", "/*", "/*! ", "CREATE PROCEDURE p() BEGIN ", "DELIMITER //\n", "DELIMITER "),
+    *("CREATE LIBRARY l AS ", "CREATE LIBRARY l AS $$"),
+)
 
 
 @pytest.mark.timeout(60)

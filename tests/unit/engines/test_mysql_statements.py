@@ -193,6 +193,11 @@ T, U = Subject("table", None, "t"), Subject("table", None, "u")
         ("CREATE SCHEMA s", [Subject("database", None, "s")]),
         ("/*!50001 CREATE VIEW v AS SELECT 1 */", [Subject("view", None, "v")]),
         ("-- hint\nDROP /* all */ TABLE t", [T]),
+        (
+            "CREATE LIBRARY IF NOT EXISTS l LANGUAGE JAVASCRIPT AS $$ export function f() {} $$",
+            [Subject("library", None, "l")],
+        ),
+        ("ALTER LIBRARY d.l COMMENT 'x'", [Subject("library", "d", "l")]),
     ],
 )
 def test_what_a_definition_is_about(sql: str, subjects: list[Subject]) -> None:
@@ -224,6 +229,8 @@ def test_tables_that_change_places(renamed: str, turns: bool) -> None:
         ("TRUNCATE TABLE t", Settling.EMPTY),
         ("REVOKE ALL ON x.* FROM y", Settling.NEVER),
         ("CREATE USER x", Settling.NEVER),
+        ("CREATE USER event IDENTIFIED BY 'x'", Settling.NEVER),
+        ("CREATE ROLE view", Settling.NEVER),
         ("RENAME USER x TO y", Settling.NEVER),
         ("ALTER TABLE t TRUNCATE PARTITION p", Settling.NEVER),
         ("ALTER TABLE t EXCHANGE PARTITION p WITH TABLE u", Settling.NEVER),

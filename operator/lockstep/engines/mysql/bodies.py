@@ -7,7 +7,9 @@ matters where a word stands: a compound statement begins where a statement may b
 from typing import Final
 
 _UNTRACKED: Final = frozenset({"PACKAGE"})
-_PROGRAMS: Final = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"}) | _UNTRACKED
+# MySQL 9: in another language than SQL, the body is a text behind AS.
+_QUOTED: Final = frozenset({"PROCEDURE", "FUNCTION", "LIBRARY"})
+_PROGRAMS: Final = frozenset({"TRIGGER", "EVENT"}) | _QUOTED | _UNTRACKED
 # What CREATE may make otherwise: nothing with a body.
 _OTHERS: Final = frozenset(
     {"TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SERVER", "SEQUENCE", "TABLESPACE", "LOGFILE"}
@@ -65,6 +67,14 @@ class Body:
     def watches(self) -> bool:
         """Tell whether words can still change anything."""
         return self._phase != _NONE
+
+    def quotes_after(self, previous: str) -> bool:
+        """Tell whether a dollar-quoted text behind this token is the body: no name can stand there."""
+        return previous == "AS" and self._phase == _HEAD and self._kind in _QUOTED
+
+    def quoted(self) -> None:
+        """Take a body that is a text: nothing of the statement is behind it."""
+        self._give_up()
 
     def semicolon(self) -> None:
         """Take a semicolon inside of the body."""

@@ -18,6 +18,7 @@ _COLUMNS: Final = {
     "trigger": 2,
     "procedure": 2,
     "function": 2,
+    "library": 2,
     "event": 3,
 }
 """Which column of SHOW CREATE has the definition."""

@@ -5,6 +5,10 @@ Assumed is the sql_mode that Lockstep sets: a backslash escapes in strings (no N
 strings (no ANSI_QUOTES), bodies are SQL/PSM (no ORACLE). What stands in a conditional comment (`/*! */`, `/*M! */`) is
 code, whatever the version; a semicolon in one ends nothing. The one that mariadb-dump begins with is a command to its
 client (a backslash behind a version that no server has), and a comment to everybody else.
+
+Between dollars (`$$ ... $$`, `$js$ ... $js$`) MySQL 9 reads a text, where MariaDB and older servers read names. But its
+grammar takes one behind the AS of a stored program alone, where those take nothing: only there it is taken for one. A
+DELIMITER that stands there comes first, as with the client.
 """
 
 import re
@@ -76,6 +80,7 @@ _CLIENT: Final = frozenset(
     | {"PROMPT", "QUIT", "REHASH", "RESETCONNECTION", "SOURCE", "STATUS", "SYSTEM", "TEE", "WARNINGS"}
 )
 """Commands of the mysql client that are no SQL; USE and HELP are both."""
+_DOLLARS: Final = re.compile(r"\$[^\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]*+\$")
 _LABEL: Final = re.compile(rf"[{_SPACE}]*+:")
 
 
@@ -100,6 +105,17 @@ def _check_command(word: str, text: str, begin: int, end: int, reading: Reading)
     """Refuse a client's command where a statement begins."""
     if word in _CLIENT and not _LABEL.match(text, end):
         raise reading.refuse(client_command(word, "the mysql client", includes=word == "SOURCE"), begin)
+
+
+def _past_text(text: str, begin: int, reading: Reading) -> int | None:
+    """Return where a dollar-quoted text ends that begins here; None: it is a name."""
+    opened = _DOLLARS.match(text, begin)
+    if opened is None:
+        return None
+    closing = text.find(opened[0], opened.end())
+    if closing < 0:
+        raise reading.refuse(f"a dollar-quoted text ({opened[0]}) has no end", begin)
+    return closing + len(opened[0])
 
 
 def _backslash(shown: str) -> str:
@@ -150,6 +166,11 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912, PLR0915 - a scann
                     delimiter, at = _read_delimiter(text, begin, at, reading)
                     continue
                 _check_command(word, text, begin, at, reading)
+            if text[begin] == "$" and reading.parens <= 0 and body.quotes_after(reading.previous):
+                at = _past_text(text, begin, reading) or at
+                body.quoted()
+                reading.token(begin, at)
+                continue
             if text[at - 1] == "$" and text.startswith("{", at):
                 raise reading.refuse(template("${"), at - 1)
             if body.watches and reading.parens <= 0:

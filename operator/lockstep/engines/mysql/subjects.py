@@ -58,7 +58,10 @@ class Effect(Struct, frozen=True):
 
 NEVER: Final = Effect(Settling.NEVER)
 _AGAIN: Final = frozenset({"ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "FLUSH", "CACHE", "LOAD", "GRANT"})
-_STORED: Final = frozenset({"VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "SEQUENCE", "DATABASE", "SCHEMA"})
+_STORED: Final = frozenset(
+    {"VIEW", "PROCEDURE", "FUNCTION", "LIBRARY", "TRIGGER", "EVENT", "SEQUENCE", "DATABASE", "SCHEMA"}
+)
+_ACCOUNTS: Final = frozenset({"USER", "ROLE"})
 # What an ALTER TABLE may do to rows without a trace in the table's definition.
 _TRACELESS: Final = frozenset({"TRUNCATE", "EXCHANGE", "DISCARD", "IMPORT"})
 _END: Final = ""
@@ -164,9 +167,11 @@ def _conditions(reader: _Reader) -> None:
 
 
 def _create(reader: _Reader) -> list[Subject] | None:
-    if not reader.skip_to("TABLE", "INDEX", *_STORED):
+    if not reader.skip_to("TABLE", "INDEX", *_STORED, *_ACCOUNTS):
         return None
     kind = _kind(reader)
+    if kind.upper() in _ACCOUNTS:
+        return None
     _conditions(reader)
     if kind != "index":
         return _image(reader.subject(kind))
