@@ -86,6 +86,14 @@ NOT_SQL = {
     "a procedure that is not there": "CALL nowhere(1)",
     "one of another database": "CALL `of_others`.p",
     "one that is prepared": "SET @s = 'CALL nowhere()'; PREPARE p FROM @s; EXECUTE p",
+    "a name that is too long": f"CREATE TABLE {'u' * 65} (x int)",
+    "one that is too long among others": f"RENAME TABLE t TO u, kept TO {'k' * 65}",
+    "one of a partition's table": f"ALTER TABLE {'u' * 65} TRUNCATE PARTITION p",
+    "one of a database": f"CREATE PROCEDURE {'d' * 65}.p() SELECT 1",
+    "one of an account": f"DROP USER {'n' * 129}",
+    "a name that ends with a blank": "CREATE TABLE `u ` (x int)",
+    "a table that is not there": "ALTER TABLE nowhere TRUNCATE PARTITION p",
+    "a table without partitions": "ALTER TABLE t EXCHANGE PARTITION p WITH TABLE kept",
 }
 
 
@@ -94,10 +102,45 @@ def test_what_the_server_has_read_and_not_run_is_never_in_doubt(text: str, datab
     before = "CREATE TABLE kept (x int) ENGINE = MyISAM; "
     ended = pod.run(order(TABLE, migration("2", f"{before}{text}")), keys(database))
     assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_FAILED), ended.text
-    assert re.search(r"error (1064|1235|1305|1370)", ended.result.message)
+    assert re.search(r"error (1059|1064|110[23]|1146|1235|1305|1370|1470|1505)", ended.result.message)
     assert journal(database) == [("2", 1, "finished")]
     done(pod.run(order(TABLE, migration("2", f"{before}INSERT INTO kept VALUES (2)")), keys(database)))
     assert database.query("SELECT x FROM kept") == [(2,)]
+
+
+def test_of_partitions_one_of_which_is_not_there_none_is_emptied(database: MariaDatabase, pod: Pod) -> None:
+    made = "CREATE TABLE p (x int) PARTITION BY HASH (x) PARTITIONS 2; INSERT INTO p VALUES (1), (2)"
+    emptied = migration("2", "ALTER TABLE p TRUNCATE PARTITION p0, p1, p2")
+    ended = pod.run(order(migration("1", made), emptied), keys(database))
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_FAILED), ended.text
+    assert "error 1735" in ended.result.message
+    assert (journal(database), database.query("SELECT count(*) FROM p")) == ([], [(2,)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE `🐘` (x int)",
+        "CREATE TABLE u (`🐘` int)",
+        "DROP TABLE t, `🐘`",
+        "ALTER TABLE t TRUNCATE PARTITION `🐘`",
+        "CREATE ROLE a, `🐘`",
+        "REVOKE SELECT ON *.* FROM app, `🐘`",
+    ],
+)
+def test_letters_that_names_do_not_have_are_never_in_doubt(text: str, maria_database: MariaDatabase, pod: Pod) -> None:
+    ended = pod.run(order(TABLE, migration("2", text)), keys(maria_database))
+    assert (ended.code, ended.result.reason) == (20, Reason.STATEMENT_FAILED), ended.text
+    assert "error 1300" in ended.result.message
+    assert (journal(maria_database), tables(maria_database)) == ([], {"t"})
+
+
+def test_a_name_that_is_too_long_of_what_is_replaced_shows_late(maria_database: MariaDatabase, pod: Pod) -> None:
+    replaced = migration("2", f"CREATE OR REPLACE TABLE t (x int, KEY {'k' * 65} (x))")
+    ended = pod.run(order(TABLE, replaced), keys(maria_database))
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert "error 1059" in ended.result.message
+    assert tables(maria_database) == set()
 
 
 NO_BLOCK = {

@@ -294,3 +294,30 @@ def test_what_only_the_server_can_tell() -> None:
 def test_a_call_that_has_not_reached_its_procedure(sql: str, number: int, text: str, expected: bool) -> None:
     words = tuple(sql.split("(", maxsplit=1)[0].split()[:3])
     assert Meaning(Kind.OPAQUE, sql, words).never_began(SqlError(number, text), "db") is expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "number", "expected"),
+    [
+        ("ALTER TABLE t TRUNCATE PARTITION p", 1300, True),
+        ("ALTER TABLE t TRUNCATE PARTITION p", 1735, True),
+        ("ALTER TABLE t TRUNCATE PARTITION p", 1205, False),
+        ("REVOKE SELECT ON t FROM x", 1103, True),
+        ("DROP USER x", 1470, True),
+        ("DROP USER x", 1146, False),
+        ("CREATE USER x, y", 1300, True),
+        ("CREATE OR REPLACE USER x, y", 1300, False),
+        # What its objects tell is asked of them.
+        ("CREATE TABLE t (x int)", 1059, False),
+        # These may be the rows'.
+        ("INSERT INTO kept SELECT f(x) FROM t", 1300, False),
+        ("CALL p()", 1300, False),
+        ("BEGIN NOT ATOMIC ALTER TABLE t TRUNCATE PARTITION p; END", 1300, False),
+    ],
+)
+def test_names_that_are_none(sql: str, number: int, expected: bool) -> None:
+    [part] = script(sql).parts
+    kind = kind_of(part.words)
+    # As where rows go to a table without transactions.
+    found = Meaning(Kind.OPAQUE if kind is Kind.PLAIN else kind, sql, part.words, part.keywords)
+    assert found.never_began(SqlError(number, "x"), "db") is expected

@@ -31,6 +31,12 @@ NOT_BEGUN: Final = frozenset({SYNTAX, 1235})
 """A syntax error, and what this server does not support: the statement was read and not run."""
 DENIED: Final = frozenset({1044, 1142, 1227})
 """The user lacks a right on a database, a table, or the server: asked before a definition is touched."""
+NO_NAME: Final = frozenset({1059, 1102, 1103, 1300})
+"""What stands for a name is none: too long, with a blank at its end, with characters that names do not have."""
+NO_ACCOUNT: Final = 1470
+"""A user's or host's name is too long."""
+NO_TABLE: Final = frozenset({1049, 1146, 1505, 1735})
+"""There is no such database, table or partition, or the table has no partitions."""
 NO_PROCEDURE: Final = 1305
 NO_RIGHT_TO_CALL: Final = 1370
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lockstep.engines.mysql.channel import Channel, SqlError
+from lockstep.engines.mysql.errors import NO_NAME
 from lockstep.engines.mysql.session import quoted
 from lockstep.engines.mysql.subjects import Effect, Settling, Subject, judge
 
@@ -22,7 +23,7 @@ _COLUMNS: Final = {
     "event": 3,
 }
 """Which column of SHOW CREATE has the definition."""
-_ABSENT: Final = frozenset({1049, 1146, 1305, 1360, 1539, 4091})
+_ABSENT: Final = frozenset({1049, 1146, 1305, 1360, 1539, 4091}) | NO_NAME
 _COUNTER: Final = re.compile(r" AUTO_INCREMENT=\d+")
 _NAME: Final = re.compile(r"\ACREATE TABLE `(?:[^`]|``)*+`")
 FORMAT: Final = 2

@@ -14,8 +14,11 @@ from lockstep.engines.mysql import failures
 from lockstep.engines.mysql.channel import SqlError, StatementTimeoutError, StoppedError
 from lockstep.engines.mysql.errors import (
     DENIED,
+    NO_ACCOUNT,
+    NO_NAME,
     NO_PROCEDURE,
     NO_RIGHT_TO_CALL,
+    NO_TABLE,
     NOT_BEGUN,
     PASSING,
     SYNTAX,
@@ -67,10 +70,23 @@ class Meaning(Struct, frozen=True):
         if error.number in DENIED:
             # What a query in it may not read shows late: a table that was to be replaced is gone then.
             return self.kind is Kind.COMMITS and "SELECT" not in self.keywords
+        if self._is_unknown(error):
+            return True
         runs_others = self.kind is Kind.OPAQUE and not _RUN_OTHERS.isdisjoint(self.words)
         if not runs_others:
             return error.number in NOT_BEGUN
         return self._is_unread(error) or self._not_called(error, database)
+
+    def _is_unknown(self, error: SqlError) -> bool:
+        """Tell whether an error says that a name can be none, or is none's, of what nothing but its note can tell.
+
+        Where objects tell, they are asked: an index's long name shows when MariaDB's OR REPLACE has dropped the table.
+        """
+        if self.kind is not Kind.COMMITS or self.effect.settling is not Settling.NEVER:
+            return False
+        if error.number in NO_NAME or error.number == NO_ACCOUNT:
+            return self.words[:3] != ("CREATE", "OR", "REPLACE")
+        return error.number in NO_TABLE and self.words[:2] == ("ALTER", "TABLE")
 
     def _is_unread(self, error: SqlError) -> bool:
         """Tell whether an error says that the server could not read it: what it runs is read with it, but for texts."""
