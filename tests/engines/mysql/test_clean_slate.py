@@ -4,6 +4,7 @@ import pytest
 
 from engines.mysql.words import applied, done, journal, keys, tables
 from lockstep.api.reasons import Reason
+from lockstep.engines.mysql.lock import lock_name
 from lockstep.engines.mysql.session import SQL_MODES
 from servers.mariadb import MariaDatabase
 from servers.runner import Pod, migration, order
@@ -68,6 +69,19 @@ def test_what_is_left_in_the_session_is_gone(database: MariaDatabase, pod: Pod) 
         ended = pod.run(order(*wanted, migration("3", text, name=f"orders-3-{number}")), keys(database))
         assert ended.result.reason in {Reason.STATEMENT_FAILED, Reason.PARTIAL}, text
         database.query("DELETE FROM lockstep_journal")
+
+
+def test_locks_that_are_named_end_with_their_migration(database: MariaDatabase, pod: Pod) -> None:
+    """Lockstep's own stays, however often a migration takes it; of a name that is computed nothing is known."""
+    own = lock_name(database.name, "orders")
+    taken = [
+        migration("2", "DO GET_LOCK('mine', 0); SELECT GET_LOCK ('mine', 0), `GET_LOCK`(\"it's\" ' mine' , 0)"),
+        migration("3", f"SET @x = GET_LOCK(N'third', 0), @y = 'other'; DO GET_LOCK(@y, 0), GET_LOCK('{own}', 0)"),
+    ]
+    names = ("mine", "it''s mine", "third", "other", own)
+    look = "".join(f"INSERT INTO log VALUES ('{name}', IS_USED_LOCK('{name}') = CONNECTION_ID());" for name in names)
+    done(pod.run(order(migration("1", LOG), *taken, migration("4", look)), keys(database)))
+    assert seen(database) == {"mine": None, "it's mine": None, "third": None, "other": "1", own: "1"}
 
 
 def test_one_run_that_goes_on_after_what_is_dirty(database: MariaDatabase, pod: Pod) -> None:

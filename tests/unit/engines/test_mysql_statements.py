@@ -171,6 +171,14 @@ def test_what_is_looked_for_in_the_session() -> None:
     assert temporary_tables(heads) == (Subject("table", None, "a`b"), Subject("table", "d", "t"))
 
 
+def test_the_names_of_locks_are_read_as_they_stand_there() -> None:
+    found = script(
+        "DO GET_LOCK('a', 1), get_lock ( N'b''\\'c' \"d\", 1); SELECT GET_LOCK(_utf8mb4 'e', 1), GET_LOCK('a', 2);"
+        "SELECT GET_LOCK(@f, 1), GET_LOCK(CONCAT('g', 'h'), 1), 'GET_LOCK(''i'', 1)'; SELECT RELEASE_LOCK('j')"
+    )
+    assert found.locks == ("'a'", "N'b''\\'c' \"d\"", "_utf8mb4 'e'")
+
+
 T, U = Subject("table", None, "t"), Subject("table", None, "u")
 
 

@@ -12,6 +12,7 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.base import ConnectionLostError, RunError
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.lease import session_of
+from lockstep.engines.mysql.session import OWN_LOCKS
 from lockstep.engines.portable.ledger import LastRun
 from lockstep.planning.wire import Owner
 
@@ -21,7 +22,7 @@ _SESSION: Final = "SELECT USER, HOST, COMMAND, TIME FROM information_schema.PROC
 def lock_name(database: str, line: str | None) -> str:
     """Return the name of a line's lock, or of the whole ledger's: at most 64 characters. Pure."""
     words = f"lockstep\n{database}\n{'database' if line is None else f'line {line}'}"
-    return f"lockstep:{hashlib.sha256(words.encode()).hexdigest()[:48]}"
+    return f"{OWN_LOCKS}{hashlib.sha256(words.encode()).hexdigest()[:48]}"
 
 
 class Locks:

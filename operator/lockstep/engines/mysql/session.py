@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from lockstep.engines.base import Log
@@ -20,6 +21,8 @@ IDLE_SECONDS: Final = 30
 """How long the server keeps a session that says nothing: a run that is frozen loses its lock then."""
 OWN_LOCK_SECONDS: Final = 10
 """How long Lockstep's own statements wait for a lock."""
+OWN_LOCKS: Final = "lockstep:"
+"""What the names of Lockstep's own user locks begin with."""
 _SETTINGS: Final = {
     "autocommit": "1",
     "time_zone": "'+00:00'",
@@ -113,9 +116,12 @@ class SessionState:
         Raises:
             ConnectionLostError: if the connection is gone.
         """
+        if script.touches_session:
+            self.set_up()
+        for name in script.locks:
+            self._release(name)
         if not script.touches_session:
             return
-        self.set_up()
         for subject in temporary_tables(script.heads):
             self._try(f"DROP TEMPORARY TABLE IF EXISTS {quoted(subject, self._server.database)}")
         for name in script.prepared:
@@ -126,6 +132,14 @@ class SessionState:
         self._restore()
         if self._channel.query("SELECT DATABASE()") != ((self._server.database,),):
             self._try(f"USE {quote(self._server.database)}")
+
+    def _release(self, name: str) -> None:
+        """Let go of a user lock, which would last as long as the run; of one of Lockstep's own, never."""
+        # It is held as often as it was taken.
+        mine = f"{name} LIKE '{OWN_LOCKS}%'"
+        with suppress(SqlError):
+            while self._channel.query(f"SELECT IF({mine}, NULL, RELEASE_LOCK({name}))") == ((1,),):
+                pass
 
     def _restore(self) -> None:
         assert self._variables is not None  # noqa: S101 - `before` has noted them

@@ -51,6 +51,10 @@ _MODES: Final = re.compile(
 )
 _PREPARE: Final = re.compile(r"prepare\s+`?([\w$]+)", re.IGNORECASE)
 _USER_VARIABLE: Final = re.compile(r"""(?<![@\w$'"`])@(?!@)(`[^`]+`|[\w$.]+)""")
+_GET_LOCK: Final = re.compile(
+    r"""get_lock`?\s*+\(\s*+((?:(?:n|_\w++)?\s*+(?:'(?:[^'\\]|\\.|'')*+'|"(?:[^"\\]|\\.|"")*+")\s*+)++),""",
+    re.IGNORECASE | re.DOTALL,
+)
 # Long texts are rows; what names objects or variables stands before them.
 _LOOKED_AT: Final = 100_000
 
@@ -102,6 +106,12 @@ class SqlScript(Struct, frozen=True, dict=True):
     def prepared(self) -> tuple[str, ...]:
         """The names of the statements that it prepares."""
         return tuple(dict.fromkeys(found[1] for head in self.heads if (found := _PREPARE.match(head)) is not None))
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """The literals that name the locks which it takes, as they stand there; others only the server knows."""
+        heads = (self.sql(part)[:_LOOKED_AT] for part in self.parts if "GET_LOCK" in part.keywords)
+        return tuple(dict.fromkeys(name.strip() for head in heads for name in _GET_LOCK.findall(head)))
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
