@@ -52,6 +52,8 @@ class Maria(Target):
             "DELETE FROM `LOCKSTEP_HISTORY`",
             "DROP TABLE lockstep_applied",
             "ALTER TABLE lockstep_run RENAME TO other",
+            "CREATE TABLE lockstep_other (x int)",
+            "PREPARE p FROM 'CREATE TABLE lockstep_other (x int)'; EXECUTE p",
             "SET @s = 'DROP TABLE lockstep_run'; PREPARE p FROM @s; EXECUTE p",
             "SELECT RELEASE_ALL_LOCKS()",
             "SET autocommit = 0",

@@ -11,6 +11,7 @@ from msgspec import Struct
 from lockstep.engines.base import Action
 from lockstep.engines.lexing import LexError, Statement, place_at
 from lockstep.engines.mysql.lexer import split
+from lockstep.engines.mysql.subjects import named
 from lockstep.engines.refused_texts import more_of_it, refuse
 
 
@@ -38,6 +39,7 @@ _PLAIN: Final = frozenset(
     # What follows upon a query in parentheses.
     | {"UNION", "EXCEPT", "INTERSECT", "MINUS", "ORDER", "LIMIT"}
 )
+_NAMING: Final = frozenset({"CREATE", "ALTER", "RENAME"})
 _TABLE_WORDS: Final = frozenset({"TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"})
 _CODE: Final = re.compile(
     r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|/\*(?!M?!).*?\*/|(?:\#|--(?=[\s]|\Z))[^\n]*""", re.DOTALL
@@ -45,6 +47,7 @@ _CODE: Final = re.compile(
 _LEDGER: Final = re.compile(
     r"(?<![\w$])lockstep_(?:meta|run|history|applied|repeatable|texts|journal|objects)(?![\w$])", re.IGNORECASE
 )
+_PREFIXED: Final = re.compile(r"(?<![\w$])lockstep_", re.IGNORECASE)
 _WIDE: Final = re.compile(r"(?:@@\s*`?|\bset\s+|,\s*)(global|persist|persist_only)\b", re.IGNORECASE)
 _MODES: Final = re.compile(
     r"(?<![\w])(ANSI_QUOTES|ANSI|NO_BACKSLASH_ESCAPES|ORACLE|DB2|MAXDB|MSSQL|POSTGRESQL)(?![\w])", re.IGNORECASE
@@ -216,7 +219,12 @@ def _elsewhere(words: tuple[str, ...], keywords: frozenset[str]) -> str | None:
 def _ledger(words: tuple[str, ...], code: str, sql: str) -> str | None:
     # What is prepared is a string, so that its strings are looked at too.
     found = _LEDGER.search(sql if words[:1] in (("PREPARE",), ("EXECUTE",)) else code)
-    return None if found is None else f"{found[0]} is refused: it is a table of Lockstep's ledger"
+    if found is not None:
+        return f"{found[0]} is refused: it is a table of Lockstep's ledger"
+    if words[:1] and words[0] in _NAMING and _PREFIXED.search(code) is not None:
+        for name in (one.name for one in named(sql) if _PREFIXED.match(one.name)):
+            return f"the name {name} is refused: lockstep_ begins the names of the ledger's tables; choose another"
+    return None
 
 
 def _why(part: Statement, text: str) -> str | None:

@@ -152,6 +152,22 @@ def effect_of(sql: str) -> Effect:
     return NEVER if not found else Effect(Settling.IMAGE, tuple(dict.fromkeys(found)))
 
 
+def named(sql: str) -> tuple[Subject, ...]:
+    """Return the tables, views and sequences that get a name by a statement: they share theirs."""
+    reader = _Reader(sql)
+    verb = reader.word
+    reader.at += 1
+    found: Sequence[Subject | None] = ()
+    if verb == "CREATE":
+        kind = _created(reader)
+        found = [reader.subject(kind)] if kind is not None else ()
+    elif verb == "ALTER":
+        found = (_alter(reader) or ())[1:]
+    elif verb == "RENAME":
+        found = [after for _, after in _rename(reader)]
+    return tuple(one for one in found if one is not None and one.kind in {"table", "view", "sequence"})
+
+
 def called(sql: str) -> Subject | None:
     """Return the procedure that a CALL calls."""
     reader = _Reader(sql)
@@ -166,15 +182,19 @@ def _conditions(reader: _Reader) -> None:
     _ = reader.take("IF", "NOT", "EXISTS") or reader.take("IF", "EXISTS")
 
 
-def _create(reader: _Reader) -> list[Subject] | None:
+def _created(reader: _Reader) -> str | None:
+    """Return what kind of object a CREATE makes, and step to its name."""
     if not reader.skip_to("TABLE", "INDEX", *_STORED, *_ACCOUNTS):
         return None
     kind = _kind(reader)
-    if kind.upper() in _ACCOUNTS:
-        return None
     _conditions(reader)
+    return None if kind.upper() in _ACCOUNTS else kind
+
+
+def _create(reader: _Reader) -> list[Subject] | None:
+    kind = _created(reader)
     if kind != "index":
-        return _image(reader.subject(kind))
+        return None if kind is None else _image(reader.subject(kind))
     # CREATE INDEX name ... ON table: the index shows in the table's definition.
     return _image(reader.subject("table")) if reader.skip_to("ON") else None
 
