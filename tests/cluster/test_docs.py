@@ -1,6 +1,6 @@
 """The pages, run as they say: each shell block with this checkout's programs, on a line as the page describes it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,14 @@ def own(page: str, *, secret: str = "db", **spec: object) -> Object:
     """Return the SchemaVersion that a page shows, with a Secret of the test's."""
     (found,) = [each for each in resources(page) if each["kind"] == "SchemaVersion"]
     return {**found, "spec": {**found["spec"], "database": {"secretRef": {"name": secret}}, **spec}}
+
+
+def digest_of(migrations: Sequence[Object]) -> str:
+    """Return the digest of a set, reckoned from its resources."""
+    _, found = documents.candidates(list(migrations), None)
+    return set_digest(
+        [SetMember(each.name, each.version, each.up_checksum, each.down_checksum) for each in found], None
+    )
 
 
 def readme(kube: Kube, target: Target, shell: Shell, _: Path) -> None:
@@ -93,7 +101,7 @@ def approval(kube: Kube, target: Target, shell: Shell, here: Path) -> None:
         assert run() == f"{plan['hash']}\n"
 
 
-def adopting(kube: Kube, target: Target, shell: Shell, _: Path) -> None:
+def adopting(kube: Kube, target: Target, shell: Shell, here: Path) -> None:
     (third, wanted, _harbor) = resources("docs/adopting.md")
     target.execute("CREATE TABLE orders (id int, email text)")
     target.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
@@ -102,12 +110,18 @@ def adopting(kube: Kube, target: Target, shell: Shell, _: Path) -> None:
     found = kube.wait_reason("SchemaVersion", "orders", "ApprovalRequired")
     kube.patch("SchemaVersion", "orders", {"spec": {"approvedPlans": [found["status"]["plan"]["hash"]]}})
     kube.wait_reason("SchemaVersion", "orders", "UpToDate")
-    with shell.reading("docs/adopting.md") as run:
+    theirs = here / "db" / "migrations"
+    theirs.mkdir(parents=True)
+    for each in ORDERS:
+        for way in ("up", "down"):
+            (theirs / f"{each['spec']['version']}_some.{way}.sql").write_text(each["spec"][way])
+    with shell.reading("docs/adopting.md", here) as run:
         assert run().splitlines() == [
             "0001 orders-0001 adopt",
             "0002 orders-0002 adopt",
             "0003 orders-0003-add-email adopt",
         ]
+        assert run() == f"{digest_of(ORDERS)}\n"
 
 
 def concepts(kube: Kube, target: Target, shell: Shell, _: Path) -> None:
@@ -134,11 +148,9 @@ def digest(kube: Kube, target: Target, shell: Shell, here: Path) -> None:
     for name, text in chart.items():
         (here / "my-chart" / name).parent.mkdir(parents=True, exist_ok=True)
         (here / "my-chart" / name).write_text(text)
-    _, found = documents.candidates(versions, None)
-    members = [SetMember(each.name, each.version, each.up_checksum, each.down_checksum) for each in found]
     with shell.reading("docs/digest.md", here) as run:
         # The same texts are the same set, wherever they are.
-        assert run().split() == [set_digest(members, None), set_digest(members[:3], None), set_digest(members, None)]
+        assert run().split() == [digest_of(versions), digest_of(ORDERS), digest_of(versions)]
 
 
 def local_cluster(kube: Kube, target: Target, shell: Shell, _: Path) -> None:

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from importlib.metadata import version as installed
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -85,3 +86,46 @@ def plan(  # noqa: PLR0917 - each is an option of the command
     typer.echo(
         {Output.TEXT: preview.as_text, Output.HASH: lambda p: p.hash, Output.JSON: preview.as_json}[output](made)
     )
+
+
+class Engine(StrEnum):
+    """Whose SQL the texts are."""
+
+    POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
+    MARIADB = "mariadb"
+    SQLITE = "sqlite"
+
+
+@app.command("import")
+def import_files(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds another tool's SQL files.")],
+    schema: Annotated[str, typer.Option(metavar="LINE", help="The line that the Migrations shall be of.")],
+    namespace: Annotated[str | None, typer.Option(help="Written into each; left out by default.")] = None,
+    engine: Annotated[
+        Engine | None, typer.Option(help="Also look for what a run on it would refuse, and then print nothing.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write a file for each instead of printing them."),
+    ] = None,
+) -> None:
+    """Print another tool's SQL files as Migrations; what is to be known of them goes to standard error."""
+    from lockstep.cli import importing  # noqa: PLC0415 - it brings the engines; no other command needs them
+
+    try:
+        made = importing.make(folder, schema, namespace, engine)
+        if output is not None:
+            importing.write(output, made.resources)
+    except importing.UnfitError as unfit:
+        for complaint in unfit.complaints:
+            typer.echo(f"lockstep: {complaint}", err=True)
+        raise typer.Exit(unfit.code) from None
+    except USAGE_ERRORS as error:
+        typer.echo(f"lockstep: {error}", err=True)
+        raise typer.Exit(2) from None
+    if output is None:
+        for each in made.resources:
+            typer.echo(importing.written(each.document).encode(), nl=False)
+    for remark in made.remarks(output):
+        typer.echo(f"lockstep: {remark}", err=True)

@@ -13,7 +13,7 @@ HEAD_WORDS: Final = 12
 
 BYTE_ORDER_MARK: Final = "\ufeff"
 
-_WAY: Final = re.compile(
+WAY: Final = re.compile(
     r"""
     (?:--|\#)[-\s]*+
     (?: \+(?:goose|migrate)\s++(?:up|(?P<goose>down)) (?!\w)
@@ -160,7 +160,7 @@ class Reading:
 
     def comment(self, begin: int, end: int) -> None:
         """Take a comment that ends with its line: it may be where another tool's file turns to the way back."""
-        found = _WAY.match(self._text, begin, end)
+        found = WAY.match(self._text, begin, end)
         if found is None:
             return
         back = found.lastgroup is not None

@@ -1,0 +1,229 @@
+"""Changes made of files: what belongs together, which version each is, what is left out. Pure."""
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from lockstep.cli.importing import layouts, ways
+from lockstep.cli.importing.layouts import Named, Way
+from lockstep.planning.version import Version
+
+_SHOWN: Final = 5
+"""Files that a remark names, of those that may be many."""
+
+
+class UnfitError(Exception):
+    """Files cannot be used; each complaint names one and says what to do."""
+
+    code = 2
+
+    def __init__(self, complaints: Sequence[str]) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = tuple(complaints)
+
+
+class RefusedError(UnfitError):
+    """They are Migrations, and a run would refuse them."""
+
+    code = 1
+
+
+class Text(Struct, frozen=True):
+    """One way of a change, and where it stands."""
+
+    file: str
+    text: str
+    line: int = 1
+    """Line of the file where it begins."""
+
+
+class Change(Struct, frozen=True):
+    """What becomes one Migration."""
+
+    version: str | None
+    """None: it is repeatable."""
+    title: str
+    up: Text
+    down: Text | None = None
+    never: bool = False
+    """Whether the tool would use no transaction."""
+
+    @property
+    def number(self) -> Version | None:
+        """The version as it is compared."""
+        return None if self.version is None else Version.parse(self.version)
+
+
+class _Down(Struct, frozen=True):
+    """A way back with a file of its own."""
+
+    version: Version | None
+    title: str
+    text: Text
+    never: bool
+
+
+class Collected(Struct, frozen=True):
+    """What a folder has given."""
+
+    changes: tuple[Change, ...]
+    """In the order of their versions, then the repeatable ones."""
+    remarks: tuple[str, ...] = ()
+
+
+def wanted(files: Sequence[str]) -> tuple[str, ...]:
+    """Return those files of a folder whose texts are asked for: what is recognised, and settings beside it."""
+    named = [file for file in files if layouts.recognise(file) is not None]
+    beside = {each for file in named for each in ways.companions(file)}
+    return (*named, *(file for file in files if file in beside))
+
+
+def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
+    """Return the changes that the files of a folder are.
+
+    Args:
+        files: their paths in the folder.
+        texts: of those that are `wanted`.
+
+    Raises:
+        UnfitError: if no file is recognised, or a file's parts cannot be told.
+    """
+    named = [found for file in sorted(files) if (found := layouts.recognise(file)) is not None]
+    if all(each.way is Way.DOWN for each in named):
+        raise UnfitError([_nothing(files)])
+    parts, complaints = list[Change | _Down](), list[str]()
+    for each in named:
+        try:
+            parts.append(_read(each, texts))
+        except ways.CutError as error:
+            complaints.append(f"{each.file}, line {error.line}: {error}")
+    changes = [part for part in parts if isinstance(part, Change)]
+    complaints += _twice(changes)
+    if complaints:
+        raise UnfitError(complaints)
+    paired, alone = _pair(changes, [part for part in parts if isinstance(part, _Down)])
+    numbered, remarks = _number(paired)
+    repeatable = [change for change in paired if change.version is None]
+    return Collected((*numbered, *repeatable), (*_left_out(files, texts, alone), *remarks, *_one_way(paired)))
+
+
+def _read(named: Named, texts: Mapping[str, str]) -> Change | _Down:
+    file, text = named.file, texts[named.file]
+    settings = (texts[each] for each in ways.companions(file) if each in texts)
+    never = ways.without_transaction(text) or any(map(ways.turns_off, settings))
+    if named.way is Way.DOWN:
+        version = None if named.version is None else Version.parse(named.version)
+        return _Down(version, named.title, Text(file, text), never)
+    up, down = ways.cut(text) if named.way is Way.EITHER else (ways.Part(text), None)
+    back = None if down is None else Text(file, down.text, down.line)
+    return Change(named.version, named.title, Text(file, up.text, up.line), back, never)
+
+
+def _twice(changes: Sequence[Change]) -> list[str]:
+    """Return which files are one and the same change, by version and title, in two layouts."""
+    first: dict[tuple[Version | None, str], str] = {}
+    files = ((change.up.file, first.setdefault((change.number, change.title), change.up.file)) for change in changes)
+    return [
+        f"{other} and {file} are one version with one title: leave one of them in the folder"
+        for file, other in files
+        if file != other
+    ]
+
+
+def _pair(changes: Sequence[Change], downs: Sequence[_Down]) -> tuple[list[Change], list[_Down]]:
+    """Give each change its way back: the one of the same title, or else the only one of its version, as tools do."""
+    paired, left = list(changes), list(downs)
+    for by_title in (True, False):
+        open_: dict[tuple[Version | None, str], list[int]] = {}
+        for place, change in enumerate(paired):
+            if change.down is None and change.version is not None:
+                open_.setdefault((change.number, change.title if by_title else ""), []).append(place)
+        of_same: dict[tuple[Version | None, str], list[_Down]] = {}
+        for down in left:
+            of_same.setdefault((down.version, down.title if by_title else ""), []).append(down)
+        for key, found in of_same.items():
+            places = open_.get(key, [])
+            if len(found) == len(places) == 1:
+                (place,), (down,) = places, found
+                paired[place] = replace(paired[place], down=down.text, never=paired[place].never or down.never)
+                left.remove(down)
+    return paired, left
+
+
+def _number(changes: Sequence[Change]) -> tuple[list[Change], list[str]]:
+    """Put those that have a version in order; where several share one, the later ones get versions right behind it."""
+    numbered = [(number, change) for change in changes if (number := change.number) is not None]
+    known = {version for version, _ in numbered}
+    first: dict[Version, Change] = {}
+    made, remarks = list[Change](), list[str]()
+    own: set[Version] = set()
+    for version, change in sorted(numbered, key=lambda pair: (pair[0], pair[1].up.file)):
+        if first.setdefault(version, change) is change:
+            own.clear()
+            made.append(change)
+            continue
+        behind = _behind(version, known, own)
+        own.add(behind)
+        known.add(behind)
+        made.append(replace(change, version=behind.text))
+        remarks.append(
+            f"{change.up.file}: version {change.version} is that of {first[version].up.file} too: this one is "
+            f"{behind.text}. A tool that records versions has one row for both, which spec.adopt takes for "
+            f"{first[version].version} alone, and no spec.adopts can mend that (golang-migrate's counts for both once "
+            f"it stands above them): where both have run, take the database over with spec.baseline: {behind.text} "
+            "or above"
+        )
+    return made, remarks
+
+
+def _behind(version: Version, known: set[Version], own: set[Version]) -> Version:
+    """Return a dotted version that comes right behind another, before all that were there already."""
+    for zeros in count():
+        stem = version.text + ".0" * zeros
+        made = next(made for n in count(1) if (made := Version.parse(f"{stem}.{n}")) not in known)
+        if not any(version < each < made for each in known - own):
+            return made
+    raise AssertionError("there is always room between two versions")
+
+
+def _one_way(changes: Sequence[Change]) -> list[str]:
+    without = [change.up.file for change in changes if change.down is None]
+    if not without:
+        return []
+    number = f"{len(without)} of {len(changes)} Migrations"
+    return [f"{number} have no way back ({_few(without)}): write spec.down, or spec.irreversible"]
+
+
+def _left_out(files: Sequence[str], texts: Mapping[str, str], alone: Sequence[_Down]) -> list[str]:
+    others = [file for file in sorted(files) if file not in texts]
+    sql = [file for file in others if layouts.is_sql(file)]
+    code = [file for file in others if not layouts.is_sql(file) and layouts.is_numbered(file)]
+    more = len(others) - len(sql) - len(code)
+    said = [
+        (", ".join(sql), "not named as a migration is"),
+        (", ".join(code), "named so, but no SQL: Lockstep runs SQL alone"),
+        (", ".join(down.text.file for down in alone), "a way back without a way up of its own"),
+    ]
+    remarks = [f"left out, {why}: {names}" for names, why in said if names]
+    return [*remarks, f"left out, {more} more that are no SQL"] if more else remarks
+
+
+def _nothing(files: Sequence[str]) -> str:
+    folders: set[str] = set()
+    for file in files:
+        folder, _, name = file.partition("/")
+        while name:
+            if layouts.recognise(name) is not None:
+                folders.add(folder)
+                break
+            deeper, _, name = name.partition("/")
+            folder = f"{folder}/{deeper}"
+    inside = f"; these folders in it have some, import one of them: {', '.join(sorted(folders))}" if folders else ""
+    return f"no file here is named as a migration{inside}. What is known:\n{layouts.listed()}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -1,0 +1,64 @@
+"""Reads a folder of another tool's, and writes one of Migrations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lockstep.cli.documents import DocumentError
+from lockstep.cli.importing.collecting import Collected, UnfitError, collect, wanted
+from lockstep.cli.importing.literal import written
+from lockstep.cli.importing.resources import Resource
+
+
+def read(folder: Path) -> Collected:
+    """Return the changes that a folder's files are.
+
+    Raises:
+        DocumentError: if there is no such folder.
+        UnfitError: if files cannot be used.
+    """
+    if not folder.is_dir():
+        raise DocumentError(f"{folder}: no such folder")
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    files = sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    texts, complaints = dict[str, str](), list[str]()
+    for file in wanted(files):
+        content = (folder / file).read_bytes()
+        if (why := _unreadable(content)) is None:
+            texts[file] = content.decode()
+        else:
+            complaints.append(f"{file}{why}")
+    if complaints:
+        raise UnfitError(complaints)
+    return collect(files, texts)
+
+
+def _unreadable(content: bytes) -> str | None:
+    what = "it is no UTF-8"
+    if (at := content.find(b"\0")) < 0:
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            at = error.start
+        else:
+            return None
+    else:
+        what = "a zero byte, which no database takes in SQL"
+    line = content.count(b"\n", 0, at) + 1
+    return f", line {line}: {what}: save the file as UTF-8 (iconv -f ITS-ENCODING -t UTF-8)"
+
+
+def write(folder: Path, resources: Sequence[Resource]) -> None:
+    """Write a file for each Migration; nothing, if one is there with other content.
+
+    Raises:
+        DocumentError: if one is.
+    """
+    texts = {folder / f"{each.name}.yaml": written(each.document).encode() for each in resources}
+    others = [str(path) for path, text in texts.items() if path.exists() and path.read_bytes() != text]
+    if others:
+        raise DocumentError(
+            f"there already, with other content: {', '.join(others)}: remove them, or name another folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        path.write_bytes(text)

@@ -1,0 +1,120 @@
+"""How other tools name their files: one table, and what a name says by it. Pure."""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from lockstep.api.names import VERSION_MAX_LENGTH
+
+
+class Way(StrEnum):
+    """What a file holds."""
+
+    UP = "up"
+    DOWN = "down"
+    EITHER = "either"
+    """Both ways with a comment between them, or the way up alone: its text says which."""
+
+
+class Layout(Struct, frozen=True):
+    """How files are named; groups: version, title, and `way` as _WAYS reads it."""
+
+    example: str
+    tools: str
+    pattern: re.Pattern[str]
+
+
+class Named(Struct, frozen=True):
+    """What a file's name says of it."""
+
+    file: str
+    """Its path in the folder."""
+    version: str | None
+    """None: it has none and is repeatable."""
+    title: str
+    way: Way
+
+
+_NUMBER: Final = r"[0-9]{1,20}"
+_VERSION: Final = rf"(?P<version>{_NUMBER}(?:\.{_NUMBER})*)"
+# A dash before a digit may be a date's: `2026-08-01_x.sql` would be version 2026.
+_TITLE: Final = r"(?:(?:[_.]|-(?![0-9]))(?P<title>[^/]*))?"
+_STAMP: Final = rf"(?P<version>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}-[0-9]{{6}}(?:-[0-9]{{1,6}})?|{_NUMBER})"
+
+LAYOUTS: Final = (
+    Layout(
+        "0003_add_email.up.sql, 0003_add_email.down.sql",
+        "golang-migrate, sqlx, node-pg-migrate",
+        re.compile(rf"V?{_VERSION}{_TITLE}\.(?P<way>up|down)\.sql"),
+    ),
+    Layout(
+        "V2.1__add_email.sql or V2_1__add_email.sql, U2.1__add_email.sql",
+        "Flyway",
+        re.compile(rf"(?P<way>[VU])(?P<version>{_NUMBER}(?:[._]{_NUMBER})*)__(?P<title>[^/]*)\.sql"),
+    ),
+    Layout("R__views.sql", "Flyway", re.compile(r"(?P<way>R)__(?P<title>[^/]+)\.sql")),
+    Layout(
+        "2026-08-01-120000_add_email/up.sql, 2026-08-01-120000_add_email/down.sql",
+        "Diesel",
+        re.compile(rf"{_STAMP}{_TITLE}/(?P<way>up|down)\.sql"),
+    ),
+    Layout(
+        "20260801120000_add_email/migration.sql",
+        "Prisma",
+        re.compile(rf"{_STAMP}{_TITLE}/(?P<way>migration)\.sql"),
+    ),
+    Layout(
+        "0003_add_email.sql or 0003.sql",
+        "goose, sql-migrate, dbmate, tern, node-pg-migrate, Play, MyBatis, rambler; sqlx",
+        re.compile(rf"{_VERSION}{_TITLE}\.sql"),
+    ),
+)
+"""The first that fits a path counts."""
+
+_WAYS: Final = {
+    "up": Way.UP,
+    "down": Way.DOWN,
+    "V": Way.UP,
+    "U": Way.DOWN,
+    "R": Way.UP,
+    "migration": Way.UP,
+    None: Way.EITHER,
+}
+_NUMBERED: Final = re.compile(r"[VUB]?[0-9]|R__")
+
+
+def recognise(file: str) -> Named | None:
+    """Return what the name of a file says; None: it is none of the layouts'.
+
+    Args:
+        file: its path in the folder, with `/`.
+    """
+    for layout in LAYOUTS:
+        if (found := layout.pattern.fullmatch(file)) is None:
+            continue
+        groups = found.groupdict()
+        version = groups.get("version")
+        if version is not None:
+            # Diesel leaves the dashes of its date out, to Flyway V2_1 is 2.1.
+            version = version.replace("-", "").replace("_", ".")
+            if len(version) > VERSION_MAX_LENGTH:
+                return None
+        return Named(file, version, groups.get("title") or "", _WAYS[groups.get("way")])
+    return None
+
+
+def is_sql(file: str) -> bool:
+    """Tell whether a file says that it is SQL."""
+    return file.lower().endswith(".sql")
+
+
+def is_numbered(file: str) -> bool:
+    """Tell whether a file is named as a migration is: one in a programming language, where it is no SQL."""
+    return _NUMBERED.match(file.rpartition("/")[2]) is not None
+
+
+def listed() -> str:
+    """Return the layouts for people, one a line."""
+    return "\n".join(f"  {layout.example} ({layout.tools})" for layout in LAYOUTS)
