@@ -10,37 +10,12 @@ import pytest
 from lockstep.api.reasons import Reason
 from lockstep.engines.postgresql.lexer import split
 from lockstep.planning.wire import AdoptOrder, OrderedMigration, Policy
+from servers.corpora import CORPORA, NEEDED, load
 from servers.postgres import Database, Postgres
 from servers.process import run
 from servers.runner import Pod, keys_of, migration, order
 
-CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
-
-pytestmark = pytest.mark.skipif(not CORPORA.is_dir(), reason=f"no corpora in {CORPORA}")
-
-
-def concourse() -> list[OrderedMigration]:
-    """Two of its files share a version: the second gets a dotted one."""
-    seen: set[str] = set()
-    found = []
-    for path in sorted((CORPORA / "concourse").glob("*.up.sql")):
-        version = path.name.split("_")[0]
-        version = f"{version}.1" if version in seen else version
-        seen.add(version)
-        down = path.with_name(path.name.replace(".up.", ".down."))
-        found.append(
-            migration(version, path.read_text(), down.read_text() if down.exists() else None, name=f"c-{version}")
-        )
-    return found
-
-
-def authelia() -> list[OrderedMigration]:
-    found = []
-    for path in sorted((CORPORA / "authelia" / "postgres").glob("*.up.sql")):
-        version = re.findall(r"[0-9]+", path.name)[0]
-        down = path.with_name(path.name.replace(".up.", ".down."))
-        found.append(migration(version, path.read_text(), down.read_text(), name=f"a-{version}"))
-    return found
+pytestmark = NEEDED
 
 
 def dump(database: Database) -> str:
@@ -85,10 +60,9 @@ def _missing(database: Database, wanted: list[OrderedMigration]) -> list[tuple[o
     )
 
 
-@pytest.mark.parametrize("corpus", [concourse, authelia])
-def test_up_gives_the_catalog_that_psql_gives(corpus: object, any_server: Postgres, pod: Pod) -> None:
-    assert callable(corpus)
-    wanted = corpus()
+@pytest.mark.parametrize("corpus", ["concourse", "authelia/postgres"])
+def test_up_gives_the_catalog_that_psql_gives(corpus: str, any_server: Postgres, pod: Pod) -> None:
+    wanted = load(corpus)
     ours, theirs = any_server.database(), any_server.database()
     for (missing,) in _missing(ours, wanted):
         pytest.skip(f"this server comes without the extension {missing}")
@@ -97,14 +71,6 @@ def test_up_gives_the_catalog_that_psql_gives(corpus: object, any_server: Postgr
     assert ended.result.applied == len(wanted)
     by_psql(theirs, [each.up or "" for each in wanted])
     assert dump(ours).replace(ours.name, "") == dump(theirs).replace(theirs.name, "")
-
-
-def harbor() -> list[OrderedMigration]:
-    found = []
-    for path in sorted((CORPORA / "harbor").glob("*.up.sql")):
-        version = path.name.split("_")[0]
-        found.append(migration(version, path.read_text(), name=f"h-{version}"))
-    return found
 
 
 def objects(database: Database) -> list[tuple[object, ...]]:
@@ -121,7 +87,7 @@ FREE = Policy(rollback="Allow")
 
 
 def test_authelia_goes_down_again_and_leaves_nothing(any_database: Database, pod: Pod) -> None:
-    wanted = authelia()
+    wanted = load("authelia/postgres")
     assert pod.run(order(*wanted, policy=FREE), keys_of(any_database)).code == 0
     # As after pruning: all that the run has are the ledger's texts.
     ended = pod.run(order(target="base", policy=FREE), keys_of(any_database))
@@ -135,7 +101,7 @@ def test_authelia_goes_down_again_and_leaves_nothing(any_database: Database, pod
 
 def test_concourse_goes_down_as_far_as_its_downs_are_good(any_server: Postgres, pod: Pod) -> None:
     database = any_server.database()
-    wanted = concourse()
+    wanted = load("concourse")
     for (missing,) in _missing(database, wanted):
         pytest.skip(f"this server comes without the extension {missing}")
     assert pod.run(order(*wanted, policy=FREE), keys_of(database)).code == 0
@@ -169,7 +135,7 @@ def test_concourse_goes_down_as_far_as_its_downs_are_good(any_server: Postgres, 
 
 
 def test_harbor_is_taken_over_from_golang_migrate(any_server: Postgres, pod: Pod) -> None:
-    wanted = harbor()
+    wanted = load("harbor")
     old = [each for each in wanted if int(each.version or "0") <= 100]
     assert 0 < len(old) < len(wanted)
     ours, theirs = any_server.database(), any_server.database()

@@ -1,34 +1,19 @@
 """A real project's migrations for every dialect, where they are at hand: up, and down to nothing."""
 
-import re
-from pathlib import Path
-
-import pytest
-
 from engines.compliance.samples import FREE
 from engines.compliance.target import Place, Target
-from lockstep.planning.wire import OrderedMigration
-from servers.runner import Pod, migration, order
+from servers.corpora import NEEDED, load
+from servers.runner import Pod, order
 
-AUTHELIA = Path(__file__).parents[4] / "shared" / "corpora" / "authelia"
 FOLDERS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 DOWNS_FAIL = ("mysql", "mariadb")
 """Where the project's own downs do not work: how they are met is in engines/mysql/test_corpora.py."""
 
-pytestmark = pytest.mark.skipif(not AUTHELIA.is_dir(), reason=f"no corpora in {AUTHELIA.parent}")
-
-
-def authelia(engine: str) -> list[OrderedMigration]:
-    found = []
-    for path in sorted((AUTHELIA / FOLDERS[engine]).glob("*.up.sql")):
-        version = re.findall(r"[0-9]+", path.name)[0]
-        down = path.with_name(path.name.replace(".up.", ".down."))
-        found.append(migration(version, path.read_text(), down.read_text(), name=f"a-{version}"))
-    return found
+pytestmark = NEEDED
 
 
 def test_authelia_up_and_down_to_nothing(place: Place, target: Target, pod: Pod) -> None:
-    wanted = authelia(target.engine)
+    wanted = load(f"authelia/{FOLDERS[target.engine]}")
     ended = pod.run(order(*wanted), place.secret)
     assert (ended.code, ended.result.applied) == (0, len(wanted)), ended.text[-3000:]
     assert len(place.tables()) > 15

@@ -6,11 +6,9 @@ from there once they are corrected.
 """
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pymysql
-import pytest
 from pymysql.constants import CLIENT
 
 from engines.mysql.words import done, journal, keys, tables
@@ -18,24 +16,15 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.mysql.lexer import split
 from lockstep.planning.checksum import checksum
 from lockstep.planning.wire import OrderedMigration, Policy
+from servers.corpora import NEEDED, load
 from servers.mariadb import APP, PASSWORD, MariaDatabase
 from servers.runner import Pod, migration, order
 
-AUTHELIA = Path(__file__).parents[4] / "shared" / "corpora" / "authelia" / "mysql"
 FREE = Policy(rollback="Allow")
 EMPTY = 1065
 """What the server says of the end of a text that ends in a comment."""
 
-pytestmark = pytest.mark.skipif(not AUTHELIA.is_dir(), reason=f"no corpora in {AUTHELIA.parent}")
-
-
-def authelia() -> list[OrderedMigration]:
-    found = []
-    for path in sorted(AUTHELIA.glob("*.up.sql")):
-        version = re.findall(r"[0-9]+", path.name)[0]
-        down = path.with_name(path.name.replace(".up.", ".down."))
-        found.append(migration(version, path.read_text(), down.read_text(), name=f"a-{version}"))
-    return found
+pytestmark = NEEDED
 
 
 def whole(database: MariaDatabase, text: str) -> None:
@@ -68,7 +57,7 @@ def catalog(database: MariaDatabase) -> dict[str, str]:
 
 
 def test_up_gives_what_the_server_makes_of_the_whole_text(database: MariaDatabase, pod: Pod) -> None:
-    wanted = authelia()
+    wanted = load("authelia/mysql")
     assert done(pod.run(order(*wanted), keys(database))).result.applied == len(wanted)
     theirs = database.server.database()
     for each in wanted:
@@ -85,7 +74,7 @@ def corrected(each: OrderedMigration, number: int) -> OrderedMigration:
 
 
 def test_down_fails_truthfully_and_goes_on_once_it_is_corrected(database: MariaDatabase, pod: Pod) -> None:
-    wanted = authelia()
+    wanted = load("authelia/mysql")
     done(pod.run(order(*wanted), keys(database)))
     wrong = []
     for _ in range(5):
