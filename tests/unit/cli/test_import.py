@@ -184,6 +184,24 @@ def test_layouts_may_be_mixed_and_come_in_the_order_of_their_versions(folder: Pa
     )
 
 
+def test_statements_without_a_semicolon_are_said(folder: Path) -> None:
+    begin, end = "-- +goose StatementBegin\n", "\n\n-- +goose StatementEnd\n"
+    many = f"-- +goose Up\n{begin}SELECT 1{end}-- and\n{begin}SELECT 2;{end}{begin}SELECT 3{end}"
+    fill(
+        folder, {"1_a.sql": f"{many}-- +goose Down\n{begin}SELECT 4{end}SELECT 5;{begin}SELECT 6{end}\n-- that was it"}
+    )
+    said = [each for each in run(folder).stderr.splitlines() if "semicolon" in each]
+    assert [each.split(": ")[1] for each in said] == ["1_a.sql, line 5", "1_a.sql, line 19"]
+
+
+def test_another_order_than_that_of_names_is_said(folder: Path) -> None:
+    fill(folder, {"2026-08-01-120000-0000_a/up.sql": UP, "2026-07-01-120000_b/up.sql": UP, f"{10**19}_z.sql": UP})
+    assert "Diesel" not in run(folder).stderr
+    fill(folder, {"2026-09-01-120000_d/up.sql": UP, "9_c.up.sql": UP, "10_d.up.sql": UP})
+    said = "2026-09-01-120000_d comes before 2026-08-01-120000-0000_a, as numbers do; Diesel and Prisma go by names"
+    assert said in run(folder).stderr
+
+
 def test_what_is_left_out_is_said(folder: Path) -> None:
     fill(folder, {"1_a.up.sql": UP, "0_z.down.sql": DOWN, "seed.sql": UP, "old/1_a.up.sql": UP, "X.SQL": UP})
     fill(folder, {"2026-08-01_dump.sql": UP, f"{'9' * 21}_far.sql": UP, "2_b.go": "", "V3__c.java": ""})

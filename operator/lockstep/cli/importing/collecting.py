@@ -1,7 +1,7 @@
 """Changes made of files: what belongs together, which version each is, what is left out. Pure."""
 
 from collections.abc import Mapping, Sequence
-from itertools import count
+from itertools import count, pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -107,7 +107,8 @@ def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
     paired, alone = _pair(changes, [part for part in parts if isinstance(part, _Down)])
     numbered, remarks = _number(paired)
     repeatable = [change for change in paired if change.version is None]
-    return Collected((*numbered, *repeatable), (*_left_out(files, texts, alone), *remarks, *_one_way(paired)))
+    remarks = [*_left_out(files, texts, alone), *remarks, *_unended(paired), *_by_name(numbered), *_one_way(paired)]
+    return Collected((*numbered, *repeatable), tuple(remarks))
 
 
 def _read(named: Named, texts: Mapping[str, str]) -> Change | _Down:
@@ -187,6 +188,27 @@ def _behind(version: Version, known: set[Version], own: set[Version]) -> Version
         if not any(version < each < made for each in known - own):
             return made
     raise AssertionError("there is always room between two versions")
+
+
+def _unended(changes: Sequence[Change]) -> list[str]:
+    return [
+        f"{text.file}, line {line}: the statement above has no semicolon, and goes on to a run: write one"
+        for change in changes
+        for text in (change.up, change.down)
+        if text is not None
+        for line in ways.unended(ways.Part(text.text, text.line))
+    ]
+
+
+def _by_name(changes: Sequence[Change]) -> list[str]:
+    """Return where folders come in another order than that in which Diesel and Prisma take them: as words."""
+    folders = [change.up.file.rpartition("/")[0] for change in changes if "/" in change.up.file]
+    return [
+        f"{one} comes before {other}, as numbers do; Diesel and Prisma go by names, and have it behind: see that the "
+        "order is of no matter, or name one anew"
+        for one, other in pairwise(folders)
+        if one > other
+    ][:1]
 
 
 def _one_way(changes: Sequence[Change]) -> list[str]:

@@ -25,6 +25,9 @@ _NO_TRANSACTION: Final = re.compile(
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 """In the words of goose, sql-migrate, dbmate, tern; and of sqlx, which only looks at the very beginning."""
+_END: Final = re.compile(
+    r"(?P<last>\S)\s*+^[ \t]*+--\s*+\+(?:goose|migrate)\s++StatementEnd\b[^\r\n]*+", re.IGNORECASE | re.MULTILINE
+)
 _SET_OFF: Final = re.compile(r"^\s*+(?:executeInTransaction|run_in_transaction)\s*+=\s*+false\b", re.MULTILINE)
 
 
@@ -86,6 +89,15 @@ def _see_no_sql(text: str, first: _Mark) -> None:
     if bare is not None and bare.end() < first.start:
         why = f"there is SQL before {first.shown!r}, which belongs to neither way: move it behind"
         raise CutError(why, line_at(text, bare.end()))
+
+
+def unended(part: Part) -> list[int]:
+    """Return the lines in which goose or sql-migrate end a statement that to a run goes on: without a semicolon."""
+    return [
+        part.line - 1 + line_at(part.text, mark.end())
+        for mark in _END.finditer(part.text)
+        if mark["last"] != ";" and (rest := _BARE.match(part.text, mark.end())) and rest.end() < len(part.text)
+    ]
 
 
 def without_transaction(text: str) -> bool:
