@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from lockstep.api.reasons import Reason
 from lockstep.planning.wire import OrderedMigration, Policy
 from servers.postgres import Database
+from servers.process import wait_until
 from servers.runner import Ended, Pod, keys_of, limits, migration, numbered, order
 
 USERS = migration(
@@ -318,4 +319,4 @@ def test_a_run_that_takes_too_long(any_database: Database, pod: Pod) -> None:
     left = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockstep%' AND datname = current_database()"
     )
-    assert any_database.query(left) == [(0,)]
+    wait_until(lambda: any_database.query(left) == [(0,)], 30, "the session's end")

@@ -53,6 +53,8 @@ class Block:
     page: str
     language: str
     text: str
+    section: int = 0
+    """How many headings stand before it."""
 
     @property
     def name(self) -> str:
@@ -67,9 +69,17 @@ def read(page: str) -> str:
 
 def blocks(page: str, language: str | None = None) -> tuple[Block, ...]:
     """Return the blocks of a page, or those in one language; some stand in a list, and are indented."""
-    found = re.findall(r"^ *```([^\n]*)\n(.*?)^ *```", read(page), re.M | re.S)
-    made = [Block(page, kind, dedent(text)) for kind, text in found]
+    made, section, end = list[Block](), 0, 0
+    for found in re.finditer(r"^ *```([^\n]*)\n(.*?)^ *```", read(page), re.M | re.S):
+        section += len(re.findall(r"^#", found.string[end : found.start()], re.M))
+        end = found.end()
+        made.append(Block(page, found[1], dedent(found[2]), section))
     return tuple(each for each in made if language in {None, each.language})
+
+
+def is_printed(block: Block, following: Block) -> bool:
+    """Tell whether the block behind another says what that one prints: as text, in the same section."""
+    return (following.language, following.section) == ("text", block.section)
 
 
 def manifest(page: str) -> str:

@@ -75,7 +75,7 @@ class Shell:
             here = (ROOT / page).parent if page.startswith("examples/") else ROOT
         every = pages.blocks(page)
         left = deque(
-            (block, following.text if following is not None and following.language == "text" else "")
+            (block, following.text if following is not None and pages.is_printed(block, following) else "")
             for block, following in zip(every, (*every[1:], None), strict=True)
             if block.language == "sh" and block.name not in pages.NOT_RUN
         )
