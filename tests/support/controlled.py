@@ -118,8 +118,11 @@ class Namespace:
         self.plane.play_pod(self.name, pod, encode_result(said), exit_code)
 
     def end_pod(self, pod: Object, result: Result, code: int = 10) -> None:
-        """Play the kubelet: let this very pod, which is being deleted, end with a result and go."""
+        """Play the kubelet: let this very pod, which is being deleted, end with a result and, once that is read, go."""
         self.plane.play_pod(self.name, pod, encode_result(result), code)
+        job = pod["metadata"]["ownerReferences"][0]["name"]
+        # Nobody would ever have seen it, had it gone in the same moment.
+        self.wait(lambda sv: _ended(sv["status"].get("run"), job), f"the end of {job} is read")
         self.plane.delete("pods", self.name, pod["metadata"]["name"], gracePeriodSeconds=0)
 
     def hold(self, pod: Object, reason: str, message: str) -> None:
@@ -183,6 +186,10 @@ class Namespace:
         """Return the reasons of the events about SchemaVersions."""
         found = self.plane.list("events", self.name)
         return [each["reason"] for each in found if each["involvedObject"]["kind"] == "SchemaVersion"]
+
+
+def _ended(run: Object | None, job: str) -> bool:
+    return run is not None and (run["job"], run["outcome"]) != (job, "Running")
 
 
 HASH = "sha256:" + "a" * 64
