@@ -156,8 +156,8 @@ def test_a_resource_deleted_while_the_operator_is_dead(plane: ControlPlane, ns: 
         operator.kill()
     ns.plane.delete("schemaversions", ns.name, "orders")
     ns.wait_gone("schemaversions", "orders")
-    # Its run goes with it: the pod is told to end.
-    ns.wait_gone("jobs", job["metadata"]["name"])
+    # Its run goes with it: the pod is told to end. Of new kinds the garbage collector learns twice a minute.
+    ns.wait_gone("jobs", job["metadata"]["name"], 90)
 
 
 def test_api_server_down_in_mid_run(ns: Namespace, plane: ControlPlane) -> None:
