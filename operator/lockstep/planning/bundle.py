@@ -10,12 +10,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from operator import eq
-from typing import Final, overload
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lockstep.planning.lazy import Lazy
 from lockstep.planning.wire import ORDER_FORMAT, Order, OrderedMigration
 
 SHARD_BYTES: Final = 900_000
@@ -118,7 +119,7 @@ def _member(packed: bytes, start: int) -> tuple[bytes, int]:
     return b"".join(parts), end - len(unzip.unused_data)
 
 
-class Bundle(Sequence[OrderedMigration]):
+class Bundle(Lazy[OrderedMigration]):
     """The migrations of an order, each read when it is asked for; all of them have been read once.
 
     Raises:
@@ -162,14 +163,8 @@ class Bundle(Sequence[OrderedMigration]):
         for block in range(len(self._starts)):
             yield from self._block(block)
 
-    @overload
-    def __getitem__(self, index: int) -> OrderedMigration: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[OrderedMigration]: ...
-    def __getitem__(self, index: int | slice) -> OrderedMigration | Sequence[OrderedMigration]:
-        if isinstance(index, slice):
-            return tuple(self[place] for place in range(*index.indices(self._count)))
-        place = range(self._count)[index]
+    def at(self, place: int) -> OrderedMigration:
+        """Read a migration."""
         block = bisect_right(self._firsts, place) - 1
         return self._block(block)[place - self._firsts[block]]
 

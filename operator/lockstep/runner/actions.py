@@ -3,13 +3,14 @@
 from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final, overload
+from typing import Final
 
 from msgspec.structs import replace
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError, Session
 from lockstep.planning.checksum import ABSENT
+from lockstep.planning.lazy import Lazy
 from lockstep.planning.plan import RECORDED_ONLY, Candidate, Direction, Plan, Step
 from lockstep.planning.result import ErrorDetail
 from lockstep.planning.version import Version
@@ -26,7 +27,7 @@ def recorded_only(plan: Plan) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     return (*plan.corrections, *only), tuple(step for step in plan.steps if step.direction not in RECORDED_ONLY)
 
 
-class Actions(Sequence[Action]):
+class Actions(Lazy[Action]):
     """What each step takes, put together when it is asked for: a text is held no longer than it is of use."""
 
     def __init__(self, steps: Sequence[Step], order: Order, session: Session) -> None:
@@ -52,14 +53,9 @@ class Actions(Sequence[Action]):
     def __len__(self) -> int:
         return len(self._steps)
 
-    @overload
-    def __getitem__(self, index: int) -> Action: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Action]: ...
-    def __getitem__(self, index: int | slice) -> Action | Sequence[Action]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        return _action(self._steps[index], self._migration(index), self._kept)
+    def at(self, place: int) -> Action:
+        """Put a step together with what it takes."""
+        return _action(self._steps[place], self._migration(place), self._kept)
 
     def _migration(self, number: int) -> OrderedMigration:
         place = self._places[number]

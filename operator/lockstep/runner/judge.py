@@ -27,21 +27,11 @@ def candidate(migration: OrderedMigration, applied: Mapping[Version, Applied] = 
         applied: what the ledger has; its words are taken where they are the same, since there may be thousands.
     """
     version = None if migration.version is None else Version.parse(migration.version)
-    down, kind = migration.down_checksum or ABSENT, sys.intern(migration.kind)
-    known = None if version is None else applied.get(version)
-    if known is None or version is None:
-        return Candidate(
-            migration.name, version, migration.up_checksum, down, migration.irreversible, kind, migration.adopts
-        )
-    return Candidate(
-        _same(migration.name, known.name),
-        known.version if version.text == known.version.text else version,
-        _same(migration.up_checksum, known.up_checksum),
-        _same(down, known.down_checksum),
-        migration.irreversible,
-        kind,
-        migration.adopts,
-    )
+    name, up, down = migration.name, migration.up_checksum, migration.down_checksum or ABSENT
+    if version is not None and (known := applied.get(version)) is not None:
+        version = known.version if known.version.text == version.text else version
+        name, up, down = map(_same, (name, up, down), (known.name, known.up_checksum, known.down_checksum))
+    return Candidate(name, version, up, down, migration.irreversible, sys.intern(migration.kind), migration.adopts)
 
 
 def _same(mine: str, theirs: str) -> str:

@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import count, pairwise
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from lockstep.cli.importing import layouts, ways
 from lockstep.cli.importing.layouts import Named, Way
+from lockstep.engines.refused_texts import few
 from lockstep.planning.version import Version
-
-_SHOWN: Final = 5
-"""Files that a remark names, of those that may be many."""
 
 
 class UnfitError(Exception):
@@ -216,7 +213,7 @@ def _one_way(changes: Sequence[Change]) -> list[str]:
     if not without:
         return []
     number = f"{len(without)} of {len(changes)} Migrations"
-    return [f"{number} have no way back ({_few(without)}): write spec.down, or spec.irreversible"]
+    return [f"{number} have no way back ({few(without)}): write spec.down, or spec.irreversible"]
 
 
 def _left_out(files: Sequence[str], texts: Mapping[str, str], alone: Sequence[_Down]) -> list[str]:
@@ -245,7 +242,3 @@ def _nothing(files: Sequence[str]) -> str:
             folder = f"{folder}/{deeper}"
     inside = f"; these folders in it have some, import one of them: {', '.join(sorted(folders))}" if folders else ""
     return f"no file here is named as a migration{inside}. What is known:\n{layouts.listed()}"
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -23,28 +23,21 @@ def read(folder: Path) -> Collected:
     texts, complaints = dict[str, str](), list[str]()
     for file in wanted(files):
         content = (folder / file).read_bytes()
-        if (why := _unreadable(content)) is None:
+        if (zero := content.find(b"\0")) >= 0:
+            complaints.append(_unreadable(file, content, zero, "a zero byte, which no database takes in SQL"))
+            continue
+        try:
             texts[file] = content.decode()
-        else:
-            complaints.append(f"{file}{why}")
+        except UnicodeDecodeError as error:
+            complaints.append(_unreadable(file, content, error.start, "it is no UTF-8"))
     if complaints:
         raise UnfitError(complaints)
     return collect(files, texts)
 
 
-def _unreadable(content: bytes) -> str | None:
-    what = "it is no UTF-8"
-    if (at := content.find(b"\0")) < 0:
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            at = error.start
-        else:
-            return None
-    else:
-        what = "a zero byte, which no database takes in SQL"
+def _unreadable(file: str, content: bytes, at: int, what: str) -> str:
     line = content.count(b"\n", 0, at) + 1
-    return f", line {line}: {what}: save the file as UTF-8 (iconv -f ITS-ENCODING -t UTF-8)"
+    return f"{file}, line {line}: {what}: save the file as UTF-8 (iconv -f ITS-ENCODING -t UTF-8)"
 
 
 def write(folder: Path, resources: Sequence[Resource]) -> None:

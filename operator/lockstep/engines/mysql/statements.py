@@ -222,7 +222,8 @@ def _ledger(words: tuple[str, ...], code: str, sql: str) -> str | None:
     if found is not None:
         return f"{found[0]} is refused: it is a table of Lockstep's ledger"
     if words[:1] and words[0] in _NAMING and _PREFIXED.search(code) is not None:
-        for name in (one.name for one in named(sql) if _PREFIXED.match(one.name)):
+        name = next((one.name for one in named(sql) if _PREFIXED.match(one.name)), None)
+        if name is not None:
             return f"the name {name} is refused: lockstep_ begins the names of the ledger's tables; choose another"
     return None
 

@@ -129,8 +129,8 @@ def read_script(action: Action) -> SqlScript:
         parts = tuple(split(text))
     except LexError as error:
         raise refuse(action, error.message, (error.line, error.column)) from error
-    journaled, locks = migration.transaction == "Never", _LOCK in text.lower()
-    script = SqlScript(text, parts, journaled, _leftovers(text, parts), locks)
+    lowered = text.lower()
+    script = SqlScript(text, parts, migration.transaction == "Never", _leftovers(text, parts), _LOCK in lowered)
     for part in parts:
         _judge(action, part, parts)
         if (found := _subject(part, script)) is None:
@@ -139,7 +139,8 @@ def read_script(action: Action) -> SqlScript:
             why = f"{found.what} cannot run in a transaction block, and spec.transaction is Always: use Auto"
             raise refuse(action, why, _place(part), part.number)
         script = replace(script, journaled=True)
-    _find_unlock(action, script)
+    if _UNLOCK in lowered:
+        _see_no_unlock(action, script)
     return script
 
 
@@ -169,10 +170,8 @@ def _judge(action: Action, part: Statement, parts: Sequence[Statement]) -> None:
         raise refuse(action, why, _place(part), part.number)
 
 
-def _find_unlock(action: Action, script: SqlScript) -> None:
+def _see_no_unlock(action: Action, script: SqlScript) -> None:
     """Refuse pg_advisory_unlock_all, also inside of a body in quotes; in a comment it is just a word."""
-    if _UNLOCK not in script.text.lower():
-        return
     for part in script.parts:
         at = script.sql(part).lower().find(_UNLOCK)
         if at >= 0:
