@@ -1,7 +1,7 @@
 """Ways back, approval, drift, acts by a person and lost statuses, on a real API server and with an operator that dies.
 
 There is no node here: the tests play the kubelet and the runner. Every order of events is in
-tests/unit/controller/test_life.py; here is what only an API server and a process that is killed can show.
+tests/unit/controller/life; here is what only an API server and a process that is killed can show.
 """
 
 from typing import Any
