@@ -98,13 +98,20 @@ class Engine(StrEnum):
 
 
 @app.command("import")
-def import_files(
+def import_files(  # noqa: PLR0917 - each is an option of the command
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds another tool's SQL files.")],
     schema: Annotated[str, typer.Option(metavar="LINE", help="The line that the Migrations shall be of.")],
     namespace: Annotated[str | None, typer.Option(help="Written into each; left out by default.")] = None,
     engine: Annotated[
         Engine | None, typer.Option(help="Also look for what a run on it would refuse, and then print nothing.")
     ] = None,
+    strip_transactions: Annotated[
+        bool,
+        typer.Option(
+            "--strip-transactions",
+            help="Take BEGIN and COMMIT out that are around the whole of a text, as --engine reads it.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write a file for each instead of printing them."),
@@ -114,7 +121,7 @@ def import_files(
     from lockstep.cli import importing  # noqa: PLC0415 - it brings the engines; no other command needs them
 
     try:
-        made = importing.make(folder, schema, namespace, engine)
+        made = importing.make(folder, schema, namespace, engine, strip_transactions=strip_transactions)
         if output is not None:
             importing.write(output, made.resources)
     except importing.UnfitError as unfit:

@@ -4,7 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
     from lockstep.engines.base import Engine
+    from lockstep.engines.lexing import Statement
 
 ENGINES: Final = {
     "postgresql": "PostgreSQL",
@@ -41,4 +45,13 @@ def engine_of(url: str) -> str | None:
 
 def load(name: str) -> "Engine":
     """Return an engine; its driver is imported now and not before."""
-    return cast("Engine", importlib.import_module(f"lockstep.engines.{_PACKAGES.get(name, name)}.engine").ENGINE)
+    return cast("Engine", _module(name, "engine").ENGINE)
+
+
+def lexer(name: str) -> "Callable[[str], Iterator[Statement]]":
+    """Return what cuts an engine's SQL into statements."""
+    return cast("Callable[[str], Iterator[Statement]]", _module(name, "lexer").split)
+
+
+def _module(name: str, part: str) -> "ModuleType":
+    return importlib.import_module(f"lockstep.engines.{_PACKAGES.get(name, name)}.{part}")

@@ -3,13 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from lockstep.api.migration import MAX_TEXT_BYTES
 from lockstep.cli import documents
@@ -17,51 +15,9 @@ from lockstep.cli.importing import layouts
 from lockstep.cli.main import Engine, app
 from lockstep.engines import ENGINES
 from lockstep.planning.adoption import ForeignRow, adopt
-from lockstep.planning.checksum import ABSENT, checksum
 from lockstep.planning.plan import Refusal
 from lockstep.planning.version import Version
-
-UP, DOWN = "CREATE TABLE t (a int);\n", "DROP TABLE t;\n"
-Spec = dict[str, Any]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "theirs"
-    made.mkdir()
-    return made
-
-
-def fill(folder: Path, files: Mapping[str, str | bytes]) -> None:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-
-
-def run(folder: Path, *words: str) -> Result:
-    return CliRunner().invoke(app, ["import", str(folder), "--schema", "orders", *words])
-
-
-def imported(folder: Path, *words: str) -> dict[str, Spec]:
-    """Return the specs of what is printed, by name; all of it is what `lockstep digest` reads too."""
-    done = run(folder, *words)
-    assert done.exit_code == 0, done.stderr
-    found = list(yaml.safe_load_all(done.stdout))
-    line, candidates = documents.candidates(found, None)
-    assert line == "orders"
-    specs = {each["metadata"]["name"]: each["spec"] for each in found}
-    for each in candidates:
-        spec = specs[each.name]
-        assert each.up_checksum == checksum(spec["up"])
-        assert each.down_checksum == (checksum(spec["down"]) if "down" in spec else ABSENT)
-    return specs
-
-
-def only(folder: Path, *words: str) -> Spec:
-    (spec,) = imported(folder, *words).values()
-    assert spec.pop("schema") == "orders"
-    return spec
-
+from support.importing import DOWN, UP, Spec, fill, imported, only, run
 
 TWO = {"version": "0003", "description": "add email", "up": UP, "down": DOWN}
 FILES: dict[str, tuple[dict[str, str], Spec]] = {

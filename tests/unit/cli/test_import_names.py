@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from lockstep.api.fields import Name
-from lockstep.cli.importing.collecting import Change, Text, UnfitError
+from lockstep.cli.importing.changes import Change, Text, UnfitError
 from lockstep.cli.importing.resources import resources
 
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

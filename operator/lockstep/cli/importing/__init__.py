@@ -1,14 +1,16 @@
 """Other tools' files as Migrations: their names tell version and way, their comments where the way back begins."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from lockstep.cli.importing.collecting import RefusedError, UnfitError
+from lockstep.cli.importing.changes import RefusedError, UnfitError
 from lockstep.cli.importing.folder import read, write
 from lockstep.cli.importing.literal import written
 from lockstep.cli.importing.refusing import refusals
 from lockstep.cli.importing.resources import Resource, resources
+from lockstep.cli.importing.stripping import strip
 
 __all__ = ("Imported", "RefusedError", "UnfitError", "make", "write", "written")
 
@@ -39,7 +41,14 @@ class Imported(Struct, frozen=True):
         )
 
 
-def make(folder: Path, line: str, namespace: str | None = None, engine: str | None = None) -> Imported:
+def make(
+    folder: Path,
+    line: str,
+    namespace: str | None = None,
+    engine: str | None = None,
+    *,
+    strip_transactions: bool = False,
+) -> Imported:
     """Return the Migrations that a folder's files are.
 
     Args:
@@ -47,19 +56,37 @@ def make(folder: Path, line: str, namespace: str | None = None, engine: str | No
         line: the line that they shall be of.
         namespace: written into each.
         engine: whose SQL they are, where a look at them is asked for.
+        strip_transactions: whether BEGIN and COMMIT that are around the whole of a text are taken out.
 
     Raises:
         DocumentError: if there is no such folder.
         UnfitError: if files cannot be used; RefusedError, if a run on that engine would refuse them.
     """
+    if strip_transactions and engine is None:
+        raise UnfitError(
+            ["--strip-transactions needs --engine: what BEGIN and COMMIT are, each database reads for itself"]
+        )
     collected = read(folder)
-    made = resources(collected.changes, line, namespace)
-    if engine is not None and (refused := refusals(made, engine)):
+    if engine is None:
+        return Imported(line, resources(collected.changes, line, namespace), collected.remarks)
+    stripped = strip(collected.changes, engine)
+    made = resources(stripped.changes if strip_transactions else collected.changes, line, namespace)
+    if refused := refusals(made, engine):
         raise RefusedError(
             [
+                *(stripped.left if strip_transactions else ()),
                 *refused,
-                f"nothing is written, since a run would refuse what is in {len(refused)} of the texts: mend these "
-                "files, in a copy where the other tool still checks them, and import again",
+                _what_now(refused, () if strip_transactions else stripped.taken),
             ]
         )
-    return Imported(line, made, collected.remarks)
+    return Imported(line, made, (*collected.remarks, *(stripped.remarks if strip_transactions else ())))
+
+
+def _what_now(refused: Sequence[str], around: Sequence[str]) -> str:
+    option = (
+        f"; --strip-transactions takes BEGIN and COMMIT out that are around {len(around)} of them" if around else ""
+    )
+    return (
+        f"nothing is written, since a run would refuse what is in {len(refused)} of the texts: mend these files, in a "
+        f"copy where the other tool still checks them, and import again{option}"
+    )

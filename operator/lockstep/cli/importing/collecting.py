@@ -7,51 +7,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lockstep.cli.importing import layouts, ways
+from lockstep.cli.importing.changes import Change, Collected, Text, UnfitError
 from lockstep.cli.importing.layouts import Named, Way
 from lockstep.engines.refused_texts import few
 from lockstep.planning.version import Version
-
-
-class UnfitError(Exception):
-    """Files cannot be used; each complaint names one and says what to do."""
-
-    code = 2
-
-    def __init__(self, complaints: Sequence[str]) -> None:
-        super().__init__("\n".join(complaints))
-        self.complaints = tuple(complaints)
-
-
-class RefusedError(UnfitError):
-    """They are Migrations, and a run would refuse them."""
-
-    code = 1
-
-
-class Text(Struct, frozen=True):
-    """One way of a change, and where it stands."""
-
-    file: str
-    text: str
-    line: int = 1
-    """Line of the file where it begins."""
-
-
-class Change(Struct, frozen=True):
-    """What becomes one Migration."""
-
-    version: str | None
-    """None: it is repeatable."""
-    title: str
-    up: Text
-    down: Text | None = None
-    never: bool = False
-    """Whether the tool would use no transaction."""
-
-    @property
-    def number(self) -> Version | None:
-        """The version as it is compared."""
-        return None if self.version is None else Version.parse(self.version)
 
 
 class _Down(Struct, frozen=True):
@@ -61,14 +20,6 @@ class _Down(Struct, frozen=True):
     title: str
     text: Text
     never: bool
-
-
-class Collected(Struct, frozen=True):
-    """What a folder has given."""
-
-    changes: tuple[Change, ...]
-    """In the order of their versions, then the repeatable ones."""
-    remarks: tuple[str, ...] = ()
 
 
 def wanted(files: Sequence[str]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lockstep.cli.documents import DocumentError
-from lockstep.cli.importing.collecting import Collected, UnfitError, collect, wanted
+from lockstep.cli.importing.changes import Collected, UnfitError
+from lockstep.cli.importing.collecting import collect, wanted
 from lockstep.cli.importing.literal import written
 from lockstep.cli.importing.resources import Resource
 

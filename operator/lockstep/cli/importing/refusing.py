@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lockstep.cli.importing.collecting import Text
+from lockstep.cli.importing.changes import Text
 from lockstep.cli.importing.resources import Resource
 from lockstep.engines import load
 from lockstep.engines.base import Action, Engine, RunError

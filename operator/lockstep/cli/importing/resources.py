@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from lockstep.api.fields import Line
 from lockstep.api.migration import MAX_TEXT_BYTES, MigrationSpec
 from lockstep.api.names import API_VERSION, MIGRATION
-from lockstep.cli.importing.collecting import Change, Text, UnfitError
+from lockstep.cli.importing.changes import Change, Text, UnfitError
 from lockstep.cli.importing.literal import Sql
 
 _NAME: Final = 63
