@@ -173,7 +173,7 @@ def test_what_is_left_out_is_said(folder: Path) -> None:
 
 
 def test_a_folder_without_any_says_what_is_known(folder: Path) -> None:
-    fill(folder, {"mysql/1_a.sql": UP, "mysql/2_b.sql": UP, "pg/deep/V1__a.sql": UP, "seed.sql": UP})
+    fill(folder, {"mysql/1_a.sql": UP, "mysql/2_b.sql": UP, "pg/deep/1_a.sql": UP, "seed.sql": UP})
     done = run(folder)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "these folders in it have some, import one of them: mysql, pg/deep" in done.stderr
@@ -206,7 +206,7 @@ def test_a_way_back_is_given_to_none_where_it_may_be_of_several(folder: Path) ->
 
 
 def test_a_dotted_version_finds_its_place(folder: Path) -> None:
-    fill(folder, {"V2__a.sql": UP, "V02__b.sql": UP, "V2.0__c.sql": UP, "V2.1__d.sql": UP, "V2.0.1__e.sql": UP})
+    fill(folder, {f"{name}.up.sql": UP for name in ("2_a", "02_b", "2.0_c", "2.1_d", "2.0.1_e")})
     versions = [(spec["description"], spec["version"]) for spec in imported(folder).values()]
     # The first by its file's name keeps it.
     assert versions == [("b", "02"), ("c", "2.0.0.1"), ("a", "2.0.0.2"), ("e", "2.0.1"), ("d", "2.1")]

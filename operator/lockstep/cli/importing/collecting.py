@@ -6,7 +6,7 @@ from itertools import count, pairwise
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lockstep.cli.importing import layouts, ways
+from lockstep.cli.importing import flyway, layouts, ways
 from lockstep.cli.importing.changes import Change, Collected, Text, UnfitError
 from lockstep.cli.importing.layouts import Named, Way
 from lockstep.engines.refused_texts import few
@@ -42,8 +42,9 @@ def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
     named = [found for file in sorted(files) if (found := layouts.recognise(file)) is not None]
     if all(each.way is Way.DOWN for each in named):
         raise UnfitError([_nothing(files)])
+    settled = flyway.settle(named)
     parts, complaints = list[Change | _Down](), list[str]()
-    for each in named:
+    for each in settled.named:
         try:
             parts.append(_read(each, texts))
         except ways.CutError as error:
@@ -55,7 +56,14 @@ def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
     paired, alone = _pair(changes, [part for part in parts if isinstance(part, _Down)])
     numbered, remarks = _number(paired)
     repeatable = [change for change in paired if change.version is None]
-    remarks = [*_left_out(files, texts, alone), *remarks, *_unended(paired), *_by_name(numbered), *_one_way(paired)]
+    remarks = [
+        *_left_out(files, texts, alone),
+        *settled.remarks,
+        *remarks,
+        *_unended(paired),
+        *_by_name(numbered, settled.named),
+        *_one_way(paired),
+    ]
     return Collected((*numbered, *repeatable), tuple(remarks))
 
 
@@ -148,9 +156,10 @@ def _unended(changes: Sequence[Change]) -> list[str]:
     ]
 
 
-def _by_name(changes: Sequence[Change]) -> list[str]:
+def _by_name(changes: Sequence[Change], named: Sequence[Named]) -> list[str]:
     """Return where folders come in another order than that in which Diesel and Prisma take them: as words."""
-    folders = [change.up.file.rpartition("/")[0] for change in changes if "/" in change.up.file]
+    theirs = {each.file for each in named if each.tools in {layouts.DIESEL, layouts.PRISMA}}
+    folders = [change.up.file.rpartition("/")[0] for change in changes if change.up.file in theirs]
     return [
         f"{one} comes before {other}, as numbers do; Diesel and Prisma go by names, and have it behind: see that the "
         "order is of no matter, or name one anew"

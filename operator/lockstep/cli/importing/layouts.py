@@ -14,6 +14,8 @@ class Way(StrEnum):
 
     UP = "up"
     DOWN = "down"
+    BASELINE = "baseline"
+    """The way up of its version and of all before it, on a new database."""
     EITHER = "either"
     """Both ways with a comment between them, or the way up alone: its text says which."""
 
@@ -35,13 +37,21 @@ class Named(Struct, frozen=True):
     """None: it has none and is repeatable."""
     title: str
     way: Way
+    tools: str = ""
+    """Whose files are named so."""
 
+
+FLYWAY: Final = "Flyway"
+DIESEL: Final = "Diesel"
+PRISMA: Final = "Prisma"
 
 _NUMBER: Final = r"[0-9]{1,20}"
 _VERSION: Final = rf"(?P<version>{_NUMBER}(?:\.{_NUMBER})*)"
 # A dash before a digit may be a date's: `2026-08-01_x.sql` would be version 2026.
 _TITLE: Final = r"(?:(?:[_.]|-(?![0-9]))(?P<title>[^/]*))?"
 _STAMP: Final = rf"(?P<version>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}-[0-9]{{6}}(?:-[0-9]{{1,6}})?|{_NUMBER})"
+# Flyway looks into all folders of a location.
+_FOLDERS: Final = r"(?:[^/]+/)*"
 
 LAYOUTS: Final = (
     Layout(
@@ -50,19 +60,19 @@ LAYOUTS: Final = (
         re.compile(rf"V?{_VERSION}{_TITLE}\.(?P<way>up|down)\.sql"),
     ),
     Layout(
-        "V2.1__add_email.sql or V2_1__add_email.sql, U2.1__add_email.sql",
-        "Flyway",
-        re.compile(rf"(?P<way>[VU])(?P<version>{_NUMBER}(?:[._]{_NUMBER})*)__(?P<title>[^/]*)\.sql"),
+        "V2.1__add_email.sql or V2_1__add_email.sql, U2.1__add_email.sql, B2.1__all.sql",
+        FLYWAY,
+        re.compile(rf"{_FOLDERS}(?P<way>[VUB])(?P<version>{_NUMBER}(?:[._]{_NUMBER})*)__(?P<title>[^/]*)\.sql"),
     ),
-    Layout("R__views.sql", "Flyway", re.compile(r"(?P<way>R)__(?P<title>[^/]+)\.sql")),
+    Layout("R__views.sql", FLYWAY, re.compile(rf"{_FOLDERS}(?P<way>R)__(?P<title>[^/]+)\.sql")),
     Layout(
         "2026-08-01-120000_add_email/up.sql, 2026-08-01-120000_add_email/down.sql",
-        "Diesel",
+        DIESEL,
         re.compile(rf"{_STAMP}{_TITLE}/(?P<way>up|down)\.sql"),
     ),
     Layout(
         "20260801120000_add_email/migration.sql",
-        "Prisma",
+        PRISMA,
         re.compile(rf"{_STAMP}{_TITLE}/(?P<way>migration)\.sql"),
     ),
     Layout(
@@ -78,6 +88,7 @@ _WAYS: Final = {
     "down": Way.DOWN,
     "V": Way.UP,
     "U": Way.DOWN,
+    "B": Way.BASELINE,
     "R": Way.UP,
     "migration": Way.UP,
     None: Way.EITHER,
@@ -101,7 +112,7 @@ def recognise(file: str) -> Named | None:
             version = version.replace("-", "").replace("_", ".")
             if len(version) > VERSION_MAX_LENGTH:
                 return None
-        return Named(file, version, groups.get("title") or "", _WAYS[groups.get("way")])
+        return Named(file, version, groups.get("title") or "", _WAYS[groups.get("way")], layout.tools)
     return None
 
 
