@@ -15,8 +15,19 @@ NEEDED: Final = pytest.mark.skipif(not CORPORA.is_dir(), reason=f"no corpora in 
 
 def load(name: str) -> list[OrderedMigration]:
     """Return a project's migrations as `lockstep import` makes them."""
-    changes = {each.name: each.change for each in importing.make(CORPORA / name, name.partition("/")[0]).resources}
+    return imported(importing.make(CORPORA / name, name.partition("/")[0]))
+
+
+def imported(made: importing.Imported) -> list[OrderedMigration]:
+    """Return what was imported as an order has it."""
+    changes = {each.name: each.change for each in made.resources}
     return [
-        migration(each.version, each.up.text, None if each.down is None else each.down.text, name=name)
+        migration(
+            each.version,
+            each.up.text,
+            None if each.down is None else each.down.text,
+            name=name,
+            transaction="Never" if each.never else "Auto",
+        )
         for name, each in changes.items()
     ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from lockstep.engines.refused_texts import few
 from lockstep.planning.version import Version
 
 
@@ -42,6 +43,8 @@ class Change(Struct, frozen=True):
     down: Text | None = None
     never: bool = False
     """Whether the tool would use no transaction."""
+    note: str = ""
+    """What its author says of it, where the tool has room for that."""
 
     @property
     def number(self) -> Version | None:
@@ -55,3 +58,12 @@ class Collected(Struct, frozen=True):
     changes: tuple[Change, ...]
     """In the order of their versions, then the repeatable ones."""
     remarks: tuple[str, ...] = ()
+
+
+def one_way(changes: Sequence[Change]) -> list[str]:
+    """Return which changes have no way back, in one line at most."""
+    without = [change.up.file for change in changes if change.down is None]
+    if not without:
+        return []
+    number = f"{len(without)} of {len(changes)} Migrations"
+    return [f"{number} have no way back ({few(without)}): write spec.down, or spec.irreversible"]

@@ -6,10 +6,9 @@ from itertools import count, pairwise
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lockstep.cli.importing import flyway, layouts, ways
-from lockstep.cli.importing.changes import Change, Collected, Text, UnfitError
+from lockstep.cli.importing import flyway, layouts, sqitch, ways
+from lockstep.cli.importing.changes import Change, Collected, Text, UnfitError, one_way
 from lockstep.cli.importing.layouts import Named, Way
-from lockstep.engines.refused_texts import few
 from lockstep.planning.version import Version
 
 
@@ -24,6 +23,8 @@ class _Down(Struct, frozen=True):
 
 def wanted(files: Sequence[str]) -> tuple[str, ...]:
     """Return those files of a folder whose texts are asked for: what is recognised, and settings beside it."""
+    if sqitch.PLAN in files:
+        return sqitch.wanted(files)
     named = [file for file in files if layouts.recognise(file) is not None]
     beside = {each for file in named for each in ways.companions(file)}
     return (*named, *(file for file in files if file in beside))
@@ -39,6 +40,8 @@ def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
     Raises:
         UnfitError: if no file is recognised, or a file's parts cannot be told.
     """
+    if sqitch.PLAN in files:
+        return sqitch.collect(files, texts)
     named = [found for file in sorted(files) if (found := layouts.recognise(file)) is not None]
     if all(each.way is Way.DOWN for each in named):
         raise UnfitError([_nothing(files)])
@@ -62,7 +65,7 @@ def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
         *remarks,
         *_unended(paired),
         *_by_name(numbered, settled.named),
-        *_one_way(paired),
+        *one_way(paired),
     ]
     return Collected((*numbered, *repeatable), tuple(remarks))
 
@@ -168,14 +171,6 @@ def _by_name(changes: Sequence[Change], named: Sequence[Named]) -> list[str]:
     ][:1]
 
 
-def _one_way(changes: Sequence[Change]) -> list[str]:
-    without = [change.up.file for change in changes if change.down is None]
-    if not without:
-        return []
-    number = f"{len(without)} of {len(changes)} Migrations"
-    return [f"{number} have no way back ({few(without)}): write spec.down, or spec.irreversible"]
-
-
 def _left_out(files: Sequence[str], texts: Mapping[str, str], alone: Sequence[_Down]) -> list[str]:
     others = [file for file in sorted(files) if file not in texts]
     sql = [file for file in others if layouts.is_sql(file)]
@@ -195,7 +190,7 @@ def _nothing(files: Sequence[str]) -> str:
     for file in files:
         folder, _, name = file.partition("/")
         while name:
-            if layouts.recognise(name) is not None:
+            if name == sqitch.PLAN or layouts.recognise(name) is not None:
                 folders.add(folder)
                 break
             deeper, _, name = name.partition("/")

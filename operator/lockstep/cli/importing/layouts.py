@@ -128,4 +128,5 @@ def is_numbered(file: str) -> bool:
 
 def listed() -> str:
     """Return the layouts for people, one a line."""
-    return "\n".join(f"  {layout.example} ({layout.tools})" for layout in LAYOUTS)
+    known = [*((layout.example, layout.tools) for layout in LAYOUTS), ("sqitch.plan, deploy/, revert/", "Sqitch")]
+    return "\n".join(f"  {example} ({tools})" for example, tools in known)

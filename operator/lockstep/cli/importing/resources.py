@@ -17,6 +17,8 @@ from lockstep.cli.importing.literal import Sql
 
 _NAME: Final = 63
 """Characters of a name, unless line and version alone need more: what kubectl's tables and labels have room for."""
+_DESCRIPTION: Final = 1024
+"""What spec.description takes: of a note, which may be a letter, its beginning."""
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HASH: Final = 8
 
@@ -82,7 +84,7 @@ def _name(line: str, change: Change) -> str:
 def _document(change: Change, line: str, name: str, namespace: str | None) -> dict[str, Any]:
     spec: dict[str, Any] = {"schema": line}
     spec |= {"repeatable": True} if change.version is None else {"version": change.version}
-    if description := re.sub(r"[_\s-]+", " ", change.title).strip():
+    if description := " ".join(change.note.split())[:_DESCRIPTION] or re.sub(r"[_\s-]+", " ", change.title).strip():
         spec["description"] = description
     if change.never:
         spec["transaction"] = "Never"
