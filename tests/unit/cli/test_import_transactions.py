@@ -86,6 +86,11 @@ TAKEN: dict[str, tuple[str, str, str]] = {
         "BEGIN EXCLUSIVE TRANSACTION;\nCREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT 1; END;\nEND;\n",
         "\nCREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT 1; END;\n\n",
     ),
+    "SQLite, a table made anew": (
+        "sqlite",
+        "PRAGMA foreign_keys=OFF;\nBEGIN;\nDROP TABLE t;\nSELECT 1;\nCOMMIT;\nPRAGMA `foreign_keys` = ON;",
+        "PRAGMA foreign_keys=OFF;\n\nDROP TABLE t;\nSELECT 1;\n\nPRAGMA `foreign_keys` = ON;",
+    ),
     "SQLite, at once": ("sqlite", "BEGIN IMMEDIATE;\nSELECT 1;\nCOMMIT TRANSACTION;", "\nSELECT 1;\n"),
 }
 
@@ -147,8 +152,8 @@ LEFT = {
     "no beginning": ("mysql", "INSERT INTO t VALUES (1);\nCOMMIT;", "line 2: COMMIT is left as it is: no BEGIN"),
     "what is before": (
         "sqlite",
-        "\nPRAGMA foreign_keys = OFF;\nBEGIN;\nSELECT 1;\nCOMMIT;",
-        "line 2: PRAGMA FOREIGN_KEYS",
+        "\nPRAGMA user_version = 3;\nBEGIN;\nSELECT 1;\nCOMMIT;",
+        "line 2: PRAGMA USER_VERSION stands before BEGIN",
     ),
     "what is behind": (
         "postgresql",

@@ -143,15 +143,21 @@ def _around(parts: Sequence[Statement], engine: str) -> _Pair | None:
     if not begins:
         raise _LeftError(ends[0], f"{_shown(ends[0])} is left as it is: no BEGIN stands before it: take it out")
     (begin,), (end,) = begins, ends
-    sides = ((parts[0], begin, f"before {_shown(begin)}"), (parts[-1], end, f"behind {_shown(end)}"))
+    others = [part for part in parts if not _says_keys(part, engine)]
+    sides = ((others[0], begin, f"before {_shown(begin)}"), (others[-1], end, f"behind {_shown(end)}"))
     for outside, own, place in sides:
         if outside is not own:
             raise _LeftError(
                 outside,
-                f"{' '.join(outside.words[:2])} stands {place}, so that the transaction is left as it is: take BEGIN "
+                f"{' '.join(outside.words[:3])} stands {place}, so that the transaction is left as it is: take BEGIN "
                 "and COMMIT out where all may be in one, or make a version of each part",
             )
     return begin, end
+
+
+def _says_keys(part: Statement, engine: str) -> bool:
+    """Tell whether it is SQLite's pragma that has to stand outside of a transaction, from where a run takes it."""
+    return engine == "sqlite" and part.words[:1] == ("PRAGMA",) and "FOREIGN_KEYS" in part.keywords
 
 
 def _is_control(words: _Words, engine: str) -> bool:
