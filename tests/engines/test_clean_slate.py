@@ -100,6 +100,21 @@ def test_a_role_that_acts_as_another_by_default_goes_on_to(any_database: Databas
     assert any_database.query(owners) == [("other",)]
 
 
+@pytest.mark.parametrize("transaction", ["Auto", "Never"])
+def test_a_time_limit_of_the_role_for_transactions_is_none_of_a_migration(
+    transaction: str, any_database: Database, pod: Pod
+) -> None:
+    """From 17 on: the server would end the session, and every one after it."""
+    if any_database.server.version < 17:
+        pytest.skip("no such setting")
+    any_database.query(f"ALTER ROLE {APP} IN DATABASE {any_database.name} SET transaction_timeout = '300ms'")
+    slow = "CREATE TABLE {}slow (); SELECT pg_sleep(0.5)"
+    one, two = (migration(n, slow.format(f"t{n}"), transaction=transaction) for n in "12")
+    ended = pod.run(order(one, two), keys_of(any_database))
+    assert ended.code == 0, ended.text
+    assert ended.events("connection_lost") == []
+
+
 BROKEN = {
     "drops-the-ledger": "DROP SCHEMA lockstep CASCADE",
     "empties-the-run": "DELETE FROM lockstep.run",

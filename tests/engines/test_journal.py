@@ -312,6 +312,15 @@ def test_hostile_settings_never_reach_the_ledger(any_database: Database, pod: Po
     assert (ended.code, ended.result.version) == (0, "3"), ended.text
 
 
+def test_a_setting_that_cannot_be_set_back_stays_until_the_end(any_database: Database, pod: Pod) -> None:
+    """Once a session has seen a temporary table, the server refuses to change its buffers."""
+    ended = pod.run(
+        order(TABLE, never("SET temp_buffers = '2MB'; CREATE TEMP TABLE a (); VACUUM a; INSERT INTO t VALUES (1)")),
+        keys_of(any_database),
+    )
+    is_there_once(any_database, ended)
+
+
 def test_time_limits_of_the_sql_are_none_of_the_ledger(any_database: Database, pod: Pod) -> None:
     assert pod.run(order(TABLE), keys_of(any_database)).code == 0
     waits = """SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()

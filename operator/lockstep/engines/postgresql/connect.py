@@ -44,6 +44,10 @@ SETTINGS: Final = {
     "client_connection_check_interval": "2s",
 }
 """What Lockstep's own statements run under; a migration's SQL has time limits of its own."""
+_TRANSACTION_TIMEOUT: Final = """
+SELECT pg_catalog.current_setting('transaction_timeout'::pg_catalog.text, true)
+"""
+"""From 17 on; as an option of the connection older ones would refuse it."""
 _OPTIONAL: Final = frozenset(name for name in SETTINGS if name.startswith(("tcp_", "client_connection_")))
 _OPTIONS: Final = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
 
@@ -151,7 +155,11 @@ def set_up(channel: Channel, *, started_with: bool) -> list[Command]:
     commands = [Command(SAFE_PATH)]
     if not started_with:
         commands += [command for name, command in _settings() if name not in _OPTIONAL or _takes(channel, command)]
-    channel.run(commands)
+    *_, limit = channel.run([*commands, Command(_TRANSACTION_TIMEOUT)])
+    if limit.rows[0][0] not in {None, "0"}:
+        # Of the role or the database: a transaction that has begun under it ends by it, whatever is set then.
+        commands.append(Command("SET transaction_timeout = '0'"))
+        channel.run(commands[-1:])
     return commands
 
 
