@@ -259,6 +259,41 @@ def test_an_interrupted_reindex_leaves_nothing(what: str, any_database: Database
     assert valid(any_database) == ["i"]
 
 
+@pytest.mark.parametrize("what", ["TABLE CONCURRENTLY t", "(CONCURRENTLY) SCHEMA public"])
+def test_a_leftover_that_the_role_may_not_drop_is_named_and_holds_nothing_up(
+    what: str, any_database: Database, pods: Pods
+) -> None:
+    """The indexes of TOAST tables: the owner of the table may rebuild them, and has no right on their schema."""
+    prepare(any_database, pods("first"), migration("1.1", "CREATE INDEX i ON t (x); ALTER TABLE t ADD y text"))
+    any_database.query("ALTER SCHEMA public OWNER TO app")
+    more = (TABLE, migration("1.1", "CREATE INDEX i ON t (x); ALTER TABLE t ADD y text"), concurrent(f"REINDEX {what}"))
+    with snapshot(any_database):
+        killed = pods("killed")
+        killed.start(order(*more), keys_of(any_database))
+        kill_blocked(any_database, killed, "REINDEX")
+    left = any_database.query(f"{INVALID} AND indexrelid::regclass::text LIKE 'pg_toast.%'")
+    assert len(left) == 1
+    ended = pods("next").run(order(*more), keys_of(any_database))
+    assert (ended.code, ended.result.version) == (0, "2"), ended.text
+    assert any_database.query(INVALID) == left
+    assert any_database.query("TABLE lockstep.journal") == []
+    [said] = ended.events("left_behind")
+    assert (said["indexes"], said["sqlstate"]) == ([left[0][0]], "42501")
+
+
+def test_a_message_says_what_a_cancelled_statement_has_left(any_database: Database, pod: Pod) -> None:
+    table = migration("1", "CREATE TABLE t (x int, y text); CREATE INDEX i ON t (x); CREATE TABLE other ()")
+    assert pod.run(order(table), keys_of(any_database)).code == 0
+    with snapshot(any_database):
+        pod.start(order(table, concurrent("REINDEX TABLE CONCURRENTLY t")), keys_of(any_database))
+        any_database.query(f"SELECT pg_cancel_backend({wait_blocked(any_database, 'REINDEX')})")
+        ended = pod.end()
+    [left] = any_database.query(f"{INVALID} AND indexrelid::regclass::text LIKE 'pg_toast.%'")
+    assert ended.result.reason is Reason.INTERRUPTED, ended.text
+    assert f"; {left[0]} is left, which the role may not drop" in ended.result.message
+    assert any_database.query("TABLE lockstep.journal") == []
+
+
 @pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER])
 @pytest.mark.parametrize("word", [INDEX.encode(), b"finished"])
 def test_cut_off_before_and_after_the_server_has_done_it(

@@ -18,12 +18,13 @@ IMMEDIATE: Final = Command("SET CONSTRAINTS ALL IMMEDIATE")
 """What is deferred fails here, with the migration's own rights, and not in the commit."""
 
 # What the SQL has set in its session, set back until the transaction ends; with the rights of the role that connected.
-# Not temp_buffers, which a session that has seen a temporary table refuses to change, and which are nothing to a ledger.
+# Not temp_buffers: a session that has seen a temporary table refuses to change them, and they are nothing to a ledger.
 _RESET_LOCALLY: Final = """
 SELECT pg_catalog.set_config(s.name, s.reset_val, true) FROM pg_catalog.pg_settings AS s
 WHERE s.source = 'session'
   AND (s.context = 'user' OR s.context = 'superuser' AND pg_catalog.current_setting('is_superuser') = 'on')
-  AND s.name <> ALL ('{search_path,temp_buffers,transaction_isolation,transaction_read_only,transaction_deferrable}'::text[])
+  AND s.name <> ALL ('{search_path,temp_buffers}'::text[])
+  AND s.name <> ALL ('{transaction_isolation,transaction_read_only,transaction_deferrable}'::text[])
 """
 # Not for everybody: to set it, even to what it is, takes a role away that was set.
 _LOG_IN_LOCALLY: Final = """

@@ -29,7 +29,7 @@ from lockstep.engines.postgresql.messages import Command, Notice, Reply, SqlErro
 from lockstep.engines.postgresql.notices import Account
 from lockstep.engines.postgresql.records import Recorder
 from lockstep.engines.postgresql.resuming import FINISHED, STARTED, UNKNOWN, JournalRow, Resumption
-from lockstep.engines.postgresql.settler import Settler
+from lockstep.engines.postgresql.settler import NO_RIGHT, Settler
 from lockstep.engines.postgresql.settling import Facts, Settlement, Verdict
 from lockstep.engines.postgresql.statements import SqlScript
 from lockstep.engines.postgresql.subjects import Kind, Subject, is_setting, is_temporary
@@ -81,6 +81,8 @@ class JournaledStep:
         """How many statements are committed."""
         self._clean = False
         """Whether nothing is left of the statement that did not end well."""
+        self._left = ""
+        """What is to be said of what could not be cleaned up."""
 
     def run(self, rows: Sequence[JournalRow]) -> Recorded:
         """Run what is left of it, and record it.
@@ -264,11 +266,17 @@ class JournaledStep:
             settled = self._settler.failed(facts)
         except SqlError as error:
             # What led here says more, and the next run settles it.
-            version, state = self._action.migration.version, error.sqlstate
-            self._tools.log("left_behind", level="warning", version=version, statement=part.number, sqlstate=state)
+            self._left = "; the next run drops what it has left"
+            self.account.left_behind(part.number, error.sqlstate)
             return False
+        self._tell_left(part.number, settled)
         self._clean = True
         return settled.verdict is Verdict.DONE
+
+    def _tell_left(self, number: int, settled: Settlement) -> None:
+        if names := [index.sql for index in settled.left]:
+            self._left = f"; {', '.join(names)} is left, which the role may not drop"
+            self.account.left_behind(number, NO_RIGHT, names)
 
     def _settle_interrupted(self, row: JournalRow) -> bool:
         """Settle the statement at which an earlier session ended; tell whether it has taken effect."""
@@ -291,8 +299,9 @@ class JournaledStep:
             statement=row.statement,
             what=facts.what,
             verdict=settled.verdict.value,
-            dropped=[index.name for index in settled.drop] or None,
+            dropped=[index.name for index in settled.drop if index not in settled.left] or None,
         )
+        self._tell_left(row.statement, settled)
         if settled.verdict is not Verdict.DONE:
             return False
         self._commit([self._row(row.statement, FINISHED, digest=row.digest)])
@@ -383,7 +392,7 @@ class JournaledStep:
         return self._tools.explain(failure, statement_timeout)
 
     def _half(self, number: int) -> str:
-        return resuming.half(self._done, self._script.statements, max(1, min(number, self._done + 1)))
+        return resuming.half(self._done, self._script.statements, max(1, min(number, self._done + 1)), self._left)
 
 
 class _NotInTransactionError(Exception):

@@ -54,6 +54,10 @@ class Account:
             if always or seconds > SLOW_SECONDS:
                 self._say("statement", statement=number, tag=reply.tag, rows=reply.count, ms=int(seconds * 1000))
 
+    def left_behind(self, number: int, sqlstate: str, indexes: Sequence[str] | None = None) -> None:
+        """Log that something of a statement could not be cleaned up."""
+        self._say("left_behind", level="warning", statement=number, sqlstate=sqlstate, indexes=indexes)
+
     def _say(self, event: str, **fields: object) -> None:
         self._log(event, version=self._version, of=self._statements, **fields)
 

@@ -59,14 +59,21 @@ def digest_of(script: SqlScript, number: int) -> str | None:
     return script.digest(script.parts[number - 1]) if 0 < number <= len(script.parts) else None
 
 
-def half(done: int, total: int, number: int) -> str:
-    """Return what is to be said of a migration that stops at a statement, to append to a message."""
+def half(done: int, total: int, number: int, left: str = "") -> str:
+    """Return what is to be said of a migration that stops at a statement, to append to a message.
+
+    Args:
+        done: how many statements are committed.
+        total: how many it has.
+        number: the first that may be corrected.
+        left: what is to be said of what this one has left.
+    """
     if done == 0:
-        return "; nothing of it is left" if total == 1 else f"; none of its {total} statements is done"
+        return left or ("; nothing of it is left" if total == 1 else f"; none of its {total} statements is done")
     return (
         f"; {done} of its {total} statements are done and stay, so the line is Partial: correct the text "
         f"from statement {number} on, or finish or undo it by hand and say so with spec.repair: MarkApplied or "
-        "MarkNotApplied"
+        f"MarkNotApplied{left}"
     )
 
 

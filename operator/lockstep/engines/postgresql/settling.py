@@ -93,6 +93,8 @@ class Settlement(Struct, frozen=True):
     """Invalid indexes to be dropped first."""
     first: str = ""
     """A statement to be run first."""
+    left: tuple[Index, ...] = ()
+    """Those of them that the role may not drop, and that are in nobody's way."""
 
 
 def cut(name: str) -> str:
