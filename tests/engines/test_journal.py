@@ -312,6 +312,15 @@ def test_hostile_settings_never_reach_the_ledger(any_database: Database, pod: Po
     assert (ended.code, ended.result.version) == (0, "3"), ended.text
 
 
+def test_a_long_message_of_the_server_leaves_room_for_what_to_do(any_database: Database, pod: Pod) -> None:
+    fails = "INSERT INTO t VALUES (1); DO $$BEGIN RAISE EXCEPTION '%', repeat('long ', 1000000); END$$"
+    ended = pod.run(order(TABLE, never(fails)), keys_of(any_database))
+    assert ended.result.reason is Reason.STATEMENT_FAILED
+    assert "…; 1 of its 2 statements are done and stay" in ended.result.message
+    assert ended.result.message.endswith("MarkApplied or MarkNotApplied")
+    assert len(ended.text) < 20_000
+
+
 def test_a_setting_that_cannot_be_set_back_stays_until_the_end(any_database: Database, pod: Pod) -> None:
     """Once a session has seen a temporary table, the server refuses to change its buffers."""
     ended = pod.run(

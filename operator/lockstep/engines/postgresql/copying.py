@@ -13,7 +13,8 @@ CHUNK: Final = 64 * 1024
 # Like the others compiled on first use: few runs have an error in a COPY.
 _LINE: Final = r"(?m)^COPY .+?, \S+ (\d+)(?=[,:]|$)"
 _VALUE: Final = r'(?s): ".*"'
-_QUOTED: Final = r'(\w*)( ?)"([^"]*)"'
+# A word is begun at its first letter only: what a trigger says may be one of a million.
+_QUOTED: Final = r'(?:(?<!\w)(\w++)( ?))?"([^"]*)"'
 _NAMED: Final = frozenset({"collation", "column", "constraint", "domain", "encoding", "function", "index", "partition"})
 _NAMED_TOO: Final = frozenset({"relation", "role", "schema", "sequence", "table", "trigger", "type", "view"})
 _NUMBER: Final = r"\b0x[0-9a-fA-F]+\b"
@@ -42,7 +43,7 @@ def without_data(message: str, names: Collection[str]) -> str:
     """Return the server's message about a COPY without what it quotes of the data; names of objects stay."""
 
     def mask(found: re.Match[str]) -> str:
-        word, gap, quoted = found.groups()
+        word, gap, quoted = found.groups("")
         known = quoted in names or word in _NAMED or word in _NAMED_TOO
         return found[0] if known else f"{word}{gap}?"
 

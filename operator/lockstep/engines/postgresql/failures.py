@@ -24,6 +24,10 @@ _INVALID_SETTING: Final = "22023"
 _FENCES: Final = frozenset({("23502", "history", "epoch"), ("23502", "journal", "epoch")})
 
 
+_CHARACTERS: Final = 400
+"""Of what the server says: what is done and what to do comes behind it, and a result has room for 800."""
+
+
 class Failure(Struct, frozen=True):
     """One error of the server, in one step."""
 
@@ -72,12 +76,12 @@ class Failure(Struct, frozen=True):
             # The server points to what stands in the SQL itself; this may be a row's.
             hint = "" if error.hint is None else f" (hint: {error.hint})"
             text = f"{without_data(error.primary, error.names)}{hint}"
-        return f"SQLSTATE {error.sqlstate}: {text}"
+        return f"SQLSTATE {error.sqlstate}: {_cut(text)}"
 
     def gave_up(self, tries: int, blockers: str) -> RunError:
         """Return how a run ends that has met a lock again and again."""
         text = (
-            f"{self.place}: tried {tries} time(s), SQLSTATE {self.error.sqlstate}: {self.error.primary}"
+            f"{self.place}: tried {tries} time(s), SQLSTATE {self.error.sqlstate}: {_cut(self.error.primary)}"
             f"{blockers}{self.left}"
         )
         return RunError(Reason.LOCK_TIMEOUT, text, error=self.detail)
@@ -138,3 +142,7 @@ class Failure(Struct, frozen=True):
                 "one by one"
             )
         return ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CHARACTERS else f"{text[: _CHARACTERS - 1]}…"
