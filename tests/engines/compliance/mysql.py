@@ -57,6 +57,8 @@ class Maria(Target):
             "SET @s = 'DROP TABLE lockstep_run'; PREPARE p FROM @s; EXECUTE p",
             "SELECT RELEASE_ALL_LOCKS()",
             "SET autocommit = 0",
+            "SET @s = 'SET completion_type = 2'; PREPARE p FROM @s; EXECUTE p",
+            "SET TRANSACTION READ ONLY",
             "COMMIT",
             "LOCK TABLES x WRITE",
             "USE other",

@@ -31,7 +31,7 @@ from lockstep.engines.mysql.bodies import Body
 __all__ = ["KEYWORDS", "LexError", "Statement", "line_at", "place_at", "split"]
 
 KEYWORDS: Final = frozenset(
-    {"AUTOCOMMIT", "SQL_LOG_BIN", "SQL_MODE", "GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"}
+    {"AUTOCOMMIT", "COMPLETION_TYPE", "SQL_LOG_BIN", "SQL_MODE", "GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"}
     | {"LOCAL", "INFILE", "OUTFILE", "DUMPFILE", "SELECT"}
 )
 """Words that matter wherever they stand, in backquotes too: SET `autocommit` = 1 is no less."""

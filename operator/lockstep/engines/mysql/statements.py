@@ -49,6 +49,7 @@ _LEDGER: Final = re.compile(
 )
 _PREFIXED: Final = re.compile(r"(?<![\w$])lockstep_", re.IGNORECASE)
 _WIDE: Final = re.compile(r"(?:@@\s*`?|\bset\s+|,\s*)(global|persist|persist_only)\b", re.IGNORECASE)
+_ONCE: Final = re.compile(r"\bset\s+(transaction)\b|(@@\s*`?(?:transaction|tx)_read_only)`?\s*:?=", re.IGNORECASE)
 _MODES: Final = re.compile(
     r"(?<![\w])(ANSI_QUOTES|ANSI|NO_BACKSLASH_ESCAPES|ORACLE|DB2|MAXDB|MSSQL|POSTGRESQL)(?![\w])", re.IGNORECASE
 )
@@ -194,9 +195,14 @@ def _locks(words: tuple[str, ...], keywords: frozenset[str], code: str) -> str |
 
 
 def _set(keywords: frozenset[str], code: str) -> str | None:
-    for name in ("AUTOCOMMIT", "SQL_LOG_BIN"):
+    for name in ("AUTOCOMMIT", "COMPLETION_TYPE", "SQL_LOG_BIN"):
         if name in keywords:
             return f"SET {name.lower()} is refused: Lockstep commits each change together with its record; remove it"
+    if (once := _ONCE.search(code)) is not None:
+        return (
+            f"SET {once[1] or once[2]} is refused: without SESSION it is for the next transaction, and that is "
+            "Lockstep's own; remove it"
+        )
     if (wide := _WIDE.search(code)) is not None:
         return (
             f"SET {wide[1].upper()} is refused: it would change the whole server; leave it to whoever runs the server"
