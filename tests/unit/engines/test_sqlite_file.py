@@ -309,6 +309,31 @@ def test_rows_that_lose_their_parent_are_an_error_and_old_ones_are_not(path: Pat
     assert ran(pod, path, PARENTS, "INSERT INTO p VALUES (2)").code == 0
 
 
+def test_keys_of_an_order_that_only_the_application_knows_are_not_looked_at(path: Path, pod: Pod) -> None:
+    """As with functions, an application tells SQLite of its collations when it connects."""
+    assert ran(pod, path, "CREATE TABLE t (x)").code == 0
+    with closing(sqlite3.connect(path, isolation_level=None)) as application:
+        application.create_collation("theirs", lambda a, b: (a > b) - (a < b))
+        application.execute("CREATE TABLE p (k text COLLATE theirs PRIMARY KEY)")
+        application.execute("CREATE TABLE c (k text REFERENCES p (k))")
+        application.execute("INSERT INTO c VALUES ('x')")
+    ended = ran(pod, path, "CREATE TABLE t (x)", "INSERT INTO t VALUES (1)")
+    assert ended.code == 0, ended.text
+    [said] = ended.events("foreign_keys_unchecked")
+    assert "no such collation sequence: theirs" in str(said["message"])
+
+
+def test_a_file_that_fails_at_the_beginning_of_a_migration_is_said(path: Path, pod: Pod) -> None:
+    parents = "CREATE TABLE p (k int PRIMARY KEY); CREATE TABLE c (k int REFERENCES p (k)); INSERT INTO c VALUES (NULL)"
+    assert ran(pod, path, parents).code == 0
+    [(page,)] = query(path, "SELECT rootpage FROM sqlite_master WHERE name = 'c'")
+    with path.open("r+b") as file:
+        file.seek(4096 * (int(str(page)) - 1))
+        file.write(b"\xff" * 4096)
+    ended = ran(pod, path, parents, "CREATE TABLE d (x)")
+    assert (ended.result.reason, "damaged" in ended.result.message) == (Reason.UNREACHABLE, True), ended.text
+
+
 def test_what_one_migration_does_to_its_session_ends_with_it(path: Path, pod: Pod) -> None:
     first = (
         "CREATE TABLE t (x int CHECK (x > 0)); CREATE TEMP TABLE left_behind (x int); CREATE TEMP VIEW v AS SELECT 1;"

@@ -40,6 +40,8 @@ def script(text: str, transaction: str = "Auto") -> SqliteScript:
         ("PRAGMA query_only = OFF", "query_only"),
         ("PRAGMA page_size(512)", "page_size"),
         ("PRAGMA wal_checkpoint", "wal_checkpoint"),
+        ("ALTER TABLE t RENAME TO lockstep_t", "lockstep_"),
+        ('ALTER TABLE "a b" rename  to\n[Lockstep_t]', "lockstep_"),
     ],
 )
 def test_what_would_end_or_leave_the_transaction_is_refused(sql: str, word: str) -> None:

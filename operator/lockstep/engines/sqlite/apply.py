@@ -33,7 +33,6 @@ ROWS: Final = 1000
 _RESET: Final = ("legacy_alter_table", "recursive_triggers", "ignore_check_constraints")
 _TEMPORARY: Final = "SELECT type, name FROM temp.sqlite_master WHERE type IN ('table', 'view', 'trigger')"
 _ORPHANS: Final = 'SELECT "table", "parent", "fkid", count(*) FROM pragma_foreign_key_check GROUP BY 1, 2, 3'
-_NOT_UNIQUE: Final = "foreign key mismatch"
 
 Orphans = Counter[tuple[str, str, int]]
 """Rows without what they refer to: how many of each table, the one referred to, and number of the foreign key."""
@@ -193,11 +192,14 @@ class Applier:
             )
 
     def _orphans(self) -> Orphans | None:
-        """Return the rows without what they refer to; None: a foreign key refers to no key, so it cannot be told."""
+        """Return the rows without what they refer to; None: it cannot be told.
+
+        So it is where a foreign key refers to no key, or to one of a collation that only the application knows.
+        """
         try:
             rows = self._raw.execute(_ORPHANS).fetchall()
         except sqlite3.OperationalError as error:
-            if _NOT_UNIQUE not in str(error):
+            if errors.code_of(error) != sqlite3.SQLITE_ERROR:
                 raise
             self._log("foreign_keys_unchecked", level="warning", message=errors.words_of(error))
             return None

@@ -1,5 +1,6 @@
 """SQLite behind the engines' protocol."""
 
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -130,6 +131,8 @@ def _own_errors() -> Iterator[None]:
     except DBAPIError as error:
         # `from None`: SQLAlchemy's text holds the statement and its values.
         raise own_error(error.orig) from None
+    except sqlite3.Error as error:
+        raise own_error(error) from error
 
 
 class SqliteEngine:
