@@ -280,15 +280,19 @@ def test_a_session_authorization_and_a_role_hold_together(any_database: Database
     assert any_database.query("TABLE s.probe") == [(APP, "other")]
 
 
-def test_a_temporary_table_that_is_gone_is_not_done_without(any_database: Database, pods: Pods) -> None:
-    text = "CREATE TEMP TABLE t (x int); INSERT INTO t VALUES (1); SELECT {}; INSERT INTO t VALUES (2)"
+@pytest.mark.parametrize("temporary", ["TEMP TABLE t", "TABLE pg_temp.t"])
+def test_a_temporary_table_that_is_gone_is_not_done_without(temporary: str, any_database: Database, pods: Pods) -> None:
+    text = f"CREATE {temporary} (x int); INSERT INTO t VALUES (1); SELECT {{}}; INSERT INTO t VALUES (2)"
     whole = pods("whole").run(order(never(text.format("1"), "1")), keys_of(any_database))
     assert whole.code == 0, whole.text
+    # One of the same name that stays must not be taken for it.
+    any_database.query("CREATE TABLE t (x int)", admin=False)
     ended = pods("first").run(order(never(text.format("1"), "1"), never(text.format("1/0"))), keys_of(any_database))
     assert ended.result.reason is Reason.STATEMENT_FAILED
     ended = pods("next").run(order(never(text.format("1"), "1"), never(text.format("1"))), keys_of(any_database))
     assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
     assert "statement 1 made what ends with its session" in ended.result.message
+    assert rows(any_database) == []
 
 
 def test_a_repeatable_one_that_has_changed_begins_anew(any_database: Database, pod: Pod) -> None:

@@ -24,6 +24,7 @@ _LEXEME: Final = r"""(?sx)
 _BLOCK: Final = r"/\*|\*/"
 _ESCAPE: Final = r"\\(?:\\|\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))"
 _OFF: Final = r"(?i)\b(?:connect|create_slot)\s*=\s*'?(?:false|off|no|0)\b"
+_INTO_TEMPORARY: Final = r"(?i)\binto\s+(?:(?:local\s+|global\s+)?temp(?:orary)?\b|(?:table\s+)?\"?pg_temp\"?\s*\.)"
 _SET_CONFIG: Final = (
     r"(?i)SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\(\s*'[^']*'\s*,\s*'[^']*'\s*,\s*(?:false|'f(?:alse)?')\s*\)\s*"
 )
@@ -178,11 +179,12 @@ def is_temporary(sql: str) -> bool:
     match head.word():
         case "CREATE":
             head.take("OR", "REPLACE")
-            return head.take("GLOBAL") or head.take("LOCAL") or head.take("TEMP") or head.take("TEMPORARY")
+            said = head.take("GLOBAL") or head.take("LOCAL") or head.take("TEMP") or head.take("TEMPORARY")
+            return said or head.first_qualified() == "pg_temp"
         case "PREPARE" | "DECLARE":
             return True
         case "SELECT" | "WITH":
-            return re.search(r"\binto\s+(?:local\s+|global\s+)?temp(?:orary)?\b", sql, re.IGNORECASE) is not None
+            return re.search(_INTO_TEMPORARY, sql) is not None
     return False
 
 
@@ -255,6 +257,13 @@ class _Head:
                 break
             found.append(token[1].upper())
         return found
+
+    def first_qualified(self) -> str:
+        """Return the first part of the first name that has several, if one comes before a parenthesis or a string."""
+        while self._peek()[0] in {"word", "name"}:
+            if len(found := self.name()) > 1:
+                return found[0]
+        return ""
 
     def name(self) -> Name:
         """Take a name with its qualification."""
