@@ -98,6 +98,21 @@ def test_what_was_pruned_is_undone_from_the_ledger(any_database: Database) -> No
     assert relations(any_database) == set()
 
 
+def test_what_was_pruned_runs_outside_of_a_transaction_where_it_must(any_database: Database) -> None:
+    """The ledger does not know that it was Never; a text that only the server knows to be so is journaled then too."""
+    parted = "CREATE TABLE p (x int) PARTITION BY RANGE (x); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9)"
+    down = "INSERT INTO users VALUES (9); REINDEX TABLE p; DELETE FROM users; DROP TABLE p"
+    never = migration("4", f"{parted}; CREATE INDEX ON p (x)", down, transaction="Never")
+    to(any_database, "latest", *ALL, never)
+    assert to(any_database, "3", *ALL, replace(never, transaction="Auto")).reason is Reason.STATEMENT_FAILED
+    # The one before it is sent ahead of it.
+    last = migration("5", "CREATE TABLE last (x int)", "DROP TABLE last")
+    to(any_database, "latest", *ALL, never, last)
+    assert steps(to(any_database, "1", USERS)) == ["down 5", "down 4", "down 3", "down 2"]
+    assert any_database.query("TABLE lockstep.journal") == []
+    assert relations(any_database) == {"users"}
+
+
 def test_texts_that_the_status_knows_need_not_be_sent(any_database: Database) -> None:
     to(any_database, "latest", *ALL)
     bare = [replace(each, up=None, down=None) for each in ALL]

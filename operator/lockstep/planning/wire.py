@@ -27,6 +27,10 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     """A part of an order: what it asks and the runner does not know is never left out of account."""
 
 
+FORGOTTEN: Final = "Forgotten"
+"""Auto; and Never, where the server does not run the text in one transaction."""
+
+
 class OrderedMigration(Part, frozen=True):
     """One Migration of the set as the run sees it."""
 
@@ -39,6 +43,7 @@ class OrderedMigration(Part, frozen=True):
     description: str = ""
     kind: str = "Schema"
     transaction: str = "Auto"
+    """As in the spec; FORGOTTEN where only the ledger knows the migration, which does not keep it."""
     irreversible: str | None = None
     lock_timeout_ms: int | None = None
     requires: tuple[tuple[str, str], ...] = ()

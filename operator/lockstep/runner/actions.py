@@ -14,7 +14,7 @@ from lockstep.planning.lazy import Lazy
 from lockstep.planning.plan import RECORDED_ONLY, Candidate, Direction, Plan, Step
 from lockstep.planning.result import ErrorDetail
 from lockstep.planning.version import Version
-from lockstep.planning.wire import Order, OrderedMigration
+from lockstep.planning.wire import FORGOTTEN, Order, OrderedMigration
 from lockstep.runner.endings import behind
 
 _NOWHERE: Final = -1
@@ -76,6 +76,7 @@ def _migration(candidate: Candidate, found: OrderedMigration | None) -> OrderedM
         candidate.up_checksum,
         down,
         kind=candidate.kind,
+        transaction=FORGOTTEN,
         irreversible=candidate.irreversible,
     )
     if found is None:

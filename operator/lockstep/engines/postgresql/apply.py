@@ -32,7 +32,7 @@ from lockstep.engines.postgresql.resuming import JournalRow, read_rows
 from lockstep.engines.postgresql.statements import SqlScript
 from lockstep.planning.plan import Direction
 from lockstep.planning.result import ErrorDetail, LedgerMark
-from lockstep.planning.wire import OrderedMigration, RepairOrder
+from lockstep.planning.wire import FORGOTTEN, OrderedMigration, RepairOrder
 
 GROUP_BYTES: Final = 64 * 1024
 """How much SQL goes out at once: less than a socket takes, so that a frozen runner leaves the server waiting for a
@@ -55,6 +55,10 @@ class _Framed(Struct, frozen=True):
     """How many statements begin the transaction."""
     lock_timeout: int
     statement_timeout: int
+
+
+class _NeverError(Exception):
+    """The server runs a statement outside of a transaction block only, and nobody remembers whether it may."""
 
 
 class Applier:
@@ -115,6 +119,10 @@ class Applier:
                 action.migration.version,
                 waiting,
             )
+        except _NeverError:
+            recorded = self._apply_journaled(action, script, rows, waiting)
+            self._clear(script)
+            return recorded
         finally:
             self._channel.on_notice = None
             account.close()
@@ -255,6 +263,8 @@ class Applier:
                 return self._try(action, script, account, following)
             # An error in the frame counts from the migration's own first statement.
             failure = Failure(error, action, script, done + error.index)
+            if failure.is_of_the_block and action.migration.transaction == FORGOTTEN:
+                raise _NeverError from error
             raise self._explain(failure, framed.statement_timeout) from error
         except StoppedError:
             self._roll_back()

@@ -118,6 +118,11 @@ class Failure(Struct, frozen=True):
         """Whether another run holds the line."""
         return (self.error.sqlstate, self.error.table, self.error.column) in _FENCES
 
+    @property
+    def is_of_the_block(self) -> bool:
+        """Whether one of its statements runs outside of a transaction block only."""
+        return self.error.sqlstate in NOT_IN_TRANSACTION and 0 <= self.index < len(self.script.parts)
+
     def _cancelled(self, timed_out: int | None) -> RunError:
         # One SQLSTATE for all that cancels; a server that does not speak English does not tell them apart.
         by_somebody = "user request" in self.error.primary
@@ -136,7 +141,7 @@ class Failure(Struct, frozen=True):
                 "; the new value can be used once it is committed: add it in a version of its own before this one, or "
                 "set spec.transaction: Never"
             )
-        if self.error.sqlstate in NOT_IN_TRANSACTION and not self.script.journaled:
+        if self.is_of_the_block and not self.script.journaled:
             return (
                 "; it cannot run in a transaction block: set spec.transaction: Never, and its statements are committed "
                 "one by one"
