@@ -44,6 +44,14 @@ def test_a_comment_without_an_end_goes_to_the_end() -> None:
     assert texts("SELECT 1 /* SELECT 2;") == ["SELECT 1"]
 
 
+def test_a_line_between_statements_may_be_the_shell_s_comment() -> None:
+    assert texts("# a; '\nSELECT 1;\n#\n-- b\n# c\nSELECT 2;\n# d") == ["SELECT 1", "SELECT 2"]
+    # Elsewhere the shell has it for SQL, which it is not.
+    assert texts("SELECT 1; # a\nSELECT 2") == ["SELECT 1", "# a\nSELECT 2"]
+    assert texts("SELECT\n# a;\n 1") == ["SELECT\n# a", "1"]
+    assert texts(" # a;") == ["# a"]
+
+
 def test_every_statement_knows_its_place_and_words() -> None:
     first, second = split("\ufeff-- one\r\nPRAGMA\nmain.\"foreign_keys\"(1);\n  ATTACH DATABASE 'x' AS y")
     assert (first.number, first.line, first.column, first.words) == (1, 2, 1, ("PRAGMA", "MAIN"))

@@ -1,6 +1,7 @@
 """SQLite's SQL cut into statements, as its own scanner sees it.
 
 A statement ends at a semicolon outside of quotes and comments, that of a trigger at the semicolon behind its END.
+Between statements a line that begins with `#` is a comment, as it is to SQLite's shell.
 """
 
 import re
@@ -101,6 +102,12 @@ def split(text: str) -> Iterator[Statement]:  # noqa: PLR0912 - a scanner is one
             raise reading.refuse(template(token[kind]), begin)
         elif kind == "unclosed":
             raise reading.refuse(f"{_UNCLOSED[token[kind]]} has no end", begin)
+        elif kind == "other" and not reading.begun and text[begin] == "#" and text[begin - 1 : begin] in {"", "\n"}:
+            # The shell takes such a line for a comment; no SQL begins so.
+            at = text.find("\n", begin)
+            at = len(text) if at < 0 else at
+            reading.comment(begin, at)
+            continue
         elif kind == "plain" and not reading.begun and text[begin] == "." and (name := _COMMAND.match(text, begin)):
             shown = name.group()
             raise reading.refuse(client_command(shown, "the sqlite3 shell", includes=shown == ".read"), begin)
