@@ -24,6 +24,7 @@ FILE = "put that file's SQL in its place"
         (mysql.split, "source x.sql", FILE),
         (mysql.split, "\\. x.sql", FILE),
         (mysql.split, "warnings", "remove it"),
+        (mysql.split, "\\", "only the mysql client leaves it out"),
         (sqlite.split, ".read x.sql", FILE),
         (sqlite.split, ".bail on", "remove it"),
     ],

@@ -121,6 +121,8 @@ def _past_text(text: str, begin: int, reading: Reading) -> int | None:
 def _backslash(shown: str) -> str:
     if shown in {"\\g", "\\G"}:
         return f"{shown} is a command of the mysql client, no SQL: end the statement with a semicolon"
+    if shown[1:].isspace() or shown == "\\":
+        return "a backslash at the end of a line is no SQL: only the mysql client leaves it out; remove it"
     return client_command(shown, "the mysql client", includes=shown == "\\.")
 
 
