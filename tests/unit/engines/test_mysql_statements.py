@@ -327,6 +327,24 @@ def test_a_call_that_has_not_reached_its_procedure(sql: str, number: int, text: 
 @pytest.mark.parametrize(
     ("sql", "number", "expected"),
     [
+        ("BEGIN NOT ATOMIC DROP TABLE t; SELECT 1 INTO x; END", 1327, True),
+        ("IF 1 THEN LEAVE x; END IF", 1308, True),
+        ("IF 1 THEN SELECT 'call x'; LEAVE x; END IF", 1308, True),
+        # These may be what something else is that it runs.
+        ("CALL p()", 1327, False),
+        ("BEGIN NOT ATOMIC DROP TABLE t; EXECUTE IMMEDIATE 'SELECT 1 INTO x'; END", 1327, False),
+        ("IF 1 THEN CALL p(); END IF", 1308, False),
+        ("IF 1 THEN DROP TABLE t; END IF", 1051, False),
+    ],
+)
+def test_blocks_that_could_not_be_read(sql: str, number: int, expected: bool) -> None:
+    words = tuple(sql.split()[:3])
+    assert Meaning(Kind.OPAQUE, sql, words).never_began(SqlError(number, "x"), "db") is expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "number", "expected"),
+    [
         ("ALTER TABLE t TRUNCATE PARTITION p", 1300, True),
         ("ALTER TABLE t TRUNCATE PARTITION p", 1735, True),
         ("ALTER TABLE t TRUNCATE PARTITION p", 1205, False),

@@ -29,6 +29,10 @@ TOO_LARGE: Final = frozenset({1153, 1301, 3056})
 SYNTAX: Final = 1064
 NOT_BEGUN: Final = frozenset({SYNTAX, 1235})
 """A syntax error, and what this server does not support: the statement was read and not run."""
+UNREAD: Final = frozenset(
+    {SYNTAX, 1308, 1309, 1310, 1313, 1319, 1320, 1324, 1327, *range(1330, 1334), 1337, 1338, 1413}
+)
+"""What is said of a block while it is read: labels, variables, conditions and cursors that are not there, or twice."""
 DENIED: Final = frozenset({1044, 1142, 1227})
 """The user lacks a right on a database, a table, or the server: asked before a definition is touched."""
 NO_NAME: Final = frozenset({1059, 1102, 1103, 1300})

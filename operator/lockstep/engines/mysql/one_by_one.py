@@ -21,7 +21,7 @@ from lockstep.engines.mysql.errors import (
     NO_TABLE,
     NOT_BEGUN,
     PASSING,
-    SYNTAX,
+    UNREAD,
     own_error,
 )
 from lockstep.engines.mysql.failures import Ended
@@ -90,7 +90,7 @@ class Meaning(Struct, frozen=True):
 
     def _is_unread(self, error: SqlError) -> bool:
         """Tell whether an error says that the server could not read it: what it runs is read with it, but for texts."""
-        return error.number == SYNTAX and _READS_TEXTS.search(_STRINGS.sub("''", self.sql)) is None
+        return error.number in UNREAD and _READS_TEXTS.search(_STRINGS.sub("''", self.sql)) is None
 
     def _not_called(self, error: SqlError, database: str) -> bool:
         """Tell whether an error says that there is no such procedure as is called, or no right to call it.
