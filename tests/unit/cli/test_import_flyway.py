@@ -43,7 +43,7 @@ def test_a_location_holds_folders(folder: Path) -> None:
     assert specs["orders-3-c"]["down"] == "SELECT '2026/q1/U3__c.sql';\n"
     assert specs["orders-3-c"]["transaction"] == "Never"
     # It goes by versions, whatever the folders are called.
-    assert "go by names" not in said(folder)
+    assert "its tool takes it" not in said(folder)
 
 
 @pytest.mark.parametrize(

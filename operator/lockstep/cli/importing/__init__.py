@@ -66,7 +66,7 @@ def make(
         raise UnfitError(
             ["--strip-transactions needs --engine: what BEGIN and COMMIT are, each database reads for itself"]
         )
-    collected = read(folder)
+    collected = read(folder, engine)
     if engine is None:
         return Imported(line, resources(collected.changes, line, namespace), collected.remarks)
     stripped = strip(collected.changes, engine)

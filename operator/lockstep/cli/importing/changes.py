@@ -45,6 +45,8 @@ class Change(Struct, frozen=True):
     """Whether the tool would use no transaction."""
     note: str = ""
     """What its author says of it, where the tool has room for that."""
+    place: str | None = None
+    """What the tool compares as words, where it does not compare versions as numbers."""
 
     @property
     def number(self) -> Version | None:

@@ -1,12 +1,12 @@
 """Changes made of files: what belongs together, which version each is, what is left out. Pure."""
 
 from collections.abc import Mapping, Sequence
-from itertools import count, pairwise
+from itertools import count
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lockstep.cli.importing import flyway, layouts, sqitch, ways
+from lockstep.cli.importing import choosing, flyway, layouts, sqitch, ways
 from lockstep.cli.importing.changes import Change, Collected, Text, UnfitError, one_way
 from lockstep.cli.importing.layouts import Named, Way
 from lockstep.planning.version import Version
@@ -26,16 +26,17 @@ def wanted(files: Sequence[str]) -> tuple[str, ...]:
     if sqitch.PLAN in files:
         return sqitch.wanted(files)
     named = [file for file in files if layouts.recognise(file) is not None]
-    beside = {each for file in named for each in ways.companions(file)}
+    beside = {choosing.JOURNAL, *(each for file in named for each in ways.companions(file))}
     return (*named, *(file for file in files if file in beside))
 
 
-def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
+def collect(files: Sequence[str], texts: Mapping[str, str], engine: str | None = None) -> Collected:
     """Return the changes that the files of a folder are.
 
     Args:
         files: their paths in the folder.
         texts: of those that are `wanted`.
+        engine: whose files are meant, where there are some for several databases.
 
     Raises:
         UnfitError: if no file is recognised, or a file's parts cannot be told.
@@ -45,11 +46,13 @@ def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
     named = [found for file in sorted(files) if (found := layouts.recognise(file)) is not None]
     if all(each.way is Way.DOWN for each in named):
         raise UnfitError([_nothing(files)])
+    named, others = _chosen(named, engine)
+    named, unnamed = choosing.of_journal(named, texts.get(choosing.JOURNAL))
     settled = flyway.settle(named)
     parts, complaints = list[Change | _Down](), list[str]()
     for each in settled.named:
         try:
-            parts.append(_read(each, texts))
+            parts.append(_read(each, texts, engine))
         except ways.CutError as error:
             complaints.append(f"{each.file}, line {error.line}: {error}")
     changes = [part for part in parts if isinstance(part, Change)]
@@ -61,25 +64,37 @@ def collect(files: Sequence[str], texts: Mapping[str, str]) -> Collected:
     repeatable = [change for change in paired if change.version is None]
     remarks = [
         *_left_out(files, texts, alone),
+        *others,
+        *unnamed,
         *settled.remarks,
         *remarks,
         *_unended(paired),
-        *_by_name(numbered, settled.named),
         *one_way(paired),
     ]
     return Collected((*numbered, *repeatable), tuple(remarks))
 
 
-def _read(named: Named, texts: Mapping[str, str]) -> Change | _Down:
+def _chosen(named: Sequence[Named], engine: str | None) -> tuple[list[Named], list[str]]:
+    try:
+        chosen, said = choosing.of_engine(named, engine)
+    except choosing.ManyDatabasesError as error:
+        raise UnfitError([str(error)]) from error
+    if all(each.way is Way.DOWN for each in chosen):
+        raise UnfitError([f"no file here is for {engine}: see --engine", *said])
+    return chosen, said
+
+
+def _read(named: Named, texts: Mapping[str, str], engine: str | None) -> Change | _Down:
     file, text = named.file, texts[named.file]
     settings = (texts[each] for each in ways.companions(file) if each in texts)
-    never = ways.without_transaction(text) or any(map(ways.turns_off, settings))
+    # In SQLite's transactions everything can be.
+    never = engine != "sqlite" and (named.never or ways.without_transaction(text) or any(map(ways.turns_off, settings)))
     if named.way is Way.DOWN:
         version = None if named.version is None else Version.parse(named.version)
         return _Down(version, named.title, Text(file, text), never)
     up, down = ways.cut(text) if named.way is Way.EITHER else (ways.Part(text), None)
     back = None if down is None else Text(file, down.text, down.line)
-    return Change(named.version, named.title, Text(file, up.text, up.line), back, never)
+    return Change(named.version, named.title, Text(file, up.text, up.line), back, never, place=named.place)
 
 
 def _twice(changes: Sequence[Change]) -> list[str]:
@@ -114,29 +129,50 @@ def _pair(changes: Sequence[Change], downs: Sequence[_Down]) -> tuple[list[Chang
 
 
 def _number(changes: Sequence[Change]) -> tuple[list[Change], list[str]]:
-    """Put those that have a version in order; where several share one, the later ones get versions right behind it."""
+    """Put those that have a version in their tool's order; where their numbers are not in it, give them others.
+
+    Those get versions right behind the one before them.
+    """
     numbered = [(number, change) for change in changes if (number := change.number) is not None]
+    if all(change.place is not None for _, change in numbered):
+        numbered.sort(key=lambda pair: (pair[1].place, pair[1].up.file))
+    else:
+        numbered.sort(key=lambda pair: (pair[0], pair[1].up.file))
     known = {version for version, _ in numbered}
     first: dict[Version, Change] = {}
     made, remarks = list[Change](), list[str]()
     own: set[Version] = set()
-    for version, change in sorted(numbered, key=lambda pair: (pair[0], pair[1].up.file)):
-        if first.setdefault(version, change) is change:
+    # The last that keeps its version.
+    base: Version | None = None
+    for version, change in numbered:
+        same = first.setdefault(version, change)
+        if base is None or (same is change and version > base):
             own.clear()
             made.append(change)
+            base = version
             continue
-        behind = _behind(version, known, own)
+        behind = _behind(version if version == base else base, known, own)
         own.add(behind)
         known.add(behind)
+        remarks.append(_out_of_place(change, made[-1], behind) if same is change else _shared(change, same, behind))
         made.append(replace(change, version=behind.text))
-        remarks.append(
-            f"{change.up.file}: version {change.version} is that of {first[version].up.file} too: this one is "
-            f"{behind.text}. A tool that records versions has one row for both, which spec.adopt takes for "
-            f"{first[version].version} alone, and no spec.adopts can mend that (golang-migrate's counts for both once "
-            f"it stands above them): where both have run, take the database over with spec.baseline: {behind.text} "
-            "or above"
-        )
     return made, remarks
+
+
+def _shared(change: Change, first: Change, given: Version) -> str:
+    return (
+        f"{change.up.file}: version {change.version} is that of {first.up.file} too: this one is {given.text}. A tool "
+        f"that records versions has one row for both, which spec.adopt takes for {first.version} alone, and no "
+        "spec.adopts can mend that (golang-migrate's counts for both once it stands above them): where both have run, "
+        f"take the database over with spec.baseline: {given.text} or above"
+    )
+
+
+def _out_of_place(change: Change, before: Change, given: Version) -> str:
+    return (
+        f"{change.up.file}: version {change.version} is below {before.version} of {before.up.file}, behind which its "
+        f"tool takes it, by its name or journal: this one is {given.text}"
+    )
 
 
 def _behind(version: Version, known: set[Version], own: set[Version]) -> Version:
@@ -157,18 +193,6 @@ def _unended(changes: Sequence[Change]) -> list[str]:
         if text is not None
         for line in ways.unended(ways.Part(text.text, text.line))
     ]
-
-
-def _by_name(changes: Sequence[Change], named: Sequence[Named]) -> list[str]:
-    """Return where folders come in another order than that in which Diesel and Prisma take them: as words."""
-    theirs = {each.file for each in named if each.tools in {layouts.DIESEL, layouts.PRISMA}}
-    folders = [change.up.file.rpartition("/")[0] for change in changes if change.up.file in theirs]
-    return [
-        f"{one} comes before {other}, as numbers do; Diesel and Prisma go by names, and have it behind: see that the "
-        "order is of no matter, or name one anew"
-        for one, other in pairwise(folders)
-        if one > other
-    ][:1]
 
 
 def _left_out(files: Sequence[str], texts: Mapping[str, str], alone: Sequence[_Down]) -> list[str]:

@@ -10,8 +10,12 @@ from lockstep.cli.importing.literal import written
 from lockstep.cli.importing.resources import Resource
 
 
-def read(folder: Path) -> Collected:
+def read(folder: Path, engine: str | None = None) -> Collected:
     """Return the changes that a folder's files are.
+
+    Args:
+        folder: where they are.
+        engine: whose files are meant, where there are some for several databases.
 
     Raises:
         DocumentError: if there is no such folder.
@@ -33,7 +37,7 @@ def read(folder: Path) -> Collected:
             complaints.append(_unreadable(file, content, error.start, "it is no UTF-8"))
     if complaints:
         raise UnfitError(complaints)
-    return collect(files, texts)
+    return collect(files, texts, engine)
 
 
 def _unreadable(file: str, content: bytes, at: int, what: str) -> str:

@@ -26,6 +26,8 @@ class Layout(Struct, frozen=True):
     example: str
     tools: str
     pattern: re.Pattern[str]
+    place: str | None = None
+    """The group by whose words its tools put the files in order, where they do not compare numbers."""
 
 
 class Named(Struct, frozen=True):
@@ -39,6 +41,12 @@ class Named(Struct, frozen=True):
     way: Way
     tools: str = ""
     """Whose files are named so."""
+    place: str | None = None
+    """What its tool compares as words; None: it compares the versions as numbers."""
+    dialect: str | None = None
+    """The engine that it is for alone, or another database; None: it does not say."""
+    never: bool = False
+    """Whether its tool would use no transaction."""
 
 
 FLYWAY: Final = "Flyway"
@@ -49,14 +57,16 @@ _NUMBER: Final = r"[0-9]{1,20}"
 _VERSION: Final = rf"(?P<version>{_NUMBER}(?:\.{_NUMBER})*)"
 # A dash before a digit may be a date's: `2026-08-01_x.sql` would be version 2026.
 _TITLE: Final = r"(?:(?:[_.]|-(?![0-9]))(?P<title>[^/]*))?"
-_STAMP: Final = rf"(?P<version>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}-[0-9]{{6}}(?:-[0-9]{{1,6}})?|{_NUMBER})"
+# Diesel takes any digits and dashes before the first underscore, whatever date they are.
+_STAMP: Final = r"(?P<version>[0-9]+(?:-[0-9]+)*)"
+_FITS: Final = re.compile(rf"{_NUMBER}(?:\.{_NUMBER})*")
 # Flyway looks into all folders of a location.
 _FOLDERS: Final = r"(?:[^/]+/)*"
 
 LAYOUTS: Final = (
     Layout(
         "0003_add_email.up.sql, 0003_add_email.down.sql",
-        "golang-migrate, sqlx, node-pg-migrate",
+        "golang-migrate, sqlx, node-pg-migrate, pop",
         re.compile(rf"V?{_VERSION}{_TITLE}\.(?P<way>up|down)\.sql"),
     ),
     Layout(
@@ -69,15 +79,17 @@ LAYOUTS: Final = (
         "2026-08-01-120000_add_email/up.sql, 2026-08-01-120000_add_email/down.sql",
         DIESEL,
         re.compile(rf"{_STAMP}{_TITLE}/(?P<way>up|down)\.sql"),
+        "version",
     ),
     Layout(
         "20260801120000_add_email/migration.sql",
         PRISMA,
-        re.compile(rf"{_STAMP}{_TITLE}/(?P<way>migration)\.sql"),
+        re.compile(rf"(?P<folder>{_STAMP}{_TITLE})/(?P<way>migration)\.sql"),
+        "folder",
     ),
     Layout(
         "0003_add_email.sql or 0003.sql",
-        "goose, sql-migrate, dbmate, tern, node-pg-migrate, Play, MyBatis, rambler; sqlx",
+        "goose, sql-migrate, dbmate, tern, node-pg-migrate, Play, MyBatis, rambler; sqlx, Drizzle",
         re.compile(rf"{_VERSION}{_TITLE}\.sql"),
     ),
 )
@@ -95,6 +107,15 @@ _WAYS: Final = {
 }
 _NUMBERED: Final = re.compile(r"[VUB]?[0-9]|R__")
 
+_DIALECTS: Final = {
+    **dict.fromkeys(("postgresql", "postgres", "pgsql", "pg"), "postgresql"),
+    **dict.fromkeys(("sqlite", "sqlite3"), "sqlite"),
+    **{word: word for word in ("mysql", "mariadb")},
+    **{word: word for word in ("cockroach", "cockroachdb", "crdb", "oracle", "mssql", "sqlserver", "h2", "hsqldb")},
+    **{word: word for word in ("db2", "derby", "clickhouse", "spanner", "redshift", "snowflake")},
+}
+"""How files say which database they are for."""
+
 
 def recognise(file: str) -> Named | None:
     """Return what the name of a file says; None: it is none of the layouts'.
@@ -109,11 +130,21 @@ def recognise(file: str) -> Named | None:
         version = groups.get("version")
         if version is not None:
             # Diesel leaves the dashes of its date out, to Flyway V2_1 is 2.1.
-            version = version.replace("-", "").replace("_", ".")
-            if len(version) > VERSION_MAX_LENGTH:
+            version = groups["version"] = version.replace("-", "").replace("_", ".")
+            if not _FITS.fullmatch(version) or len(version) > VERSION_MAX_LENGTH:
                 return None
-        return Named(file, version, groups.get("title") or "", _WAYS[groups.get("way")], layout.tools)
+        title, dialect, never = _told(groups.get("title") or "")
+        place = None if layout.place is None else groups[layout.place]
+        return Named(file, version, title, _WAYS[groups.get("way")], layout.tools, place, dialect, never)
     return None
+
+
+def _told(title: str) -> tuple[str, str | None, bool]:
+    """Return a title without what pop writes behind it: which database it is for, and that it uses no transaction."""
+    short = title.removesuffix(".autocommit")
+    stem, dot, last = short.rpartition(".")
+    dialect = _DIALECTS.get(last.lower()) if dot else None
+    return short if dialect is None else stem, dialect, short != title
 
 
 def is_sql(file: str) -> bool:

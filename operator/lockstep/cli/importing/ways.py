@@ -26,8 +26,13 @@ _NO_TRANSACTION: Final = re.compile(
 )
 """In the words of goose, sql-migrate, dbmate, tern; and of sqlx, which only looks at the very beginning."""
 _END: Final = re.compile(
-    r"(?P<last>\S)\s*+^[ \t]*+--\s*+\+(?:goose|migrate)\s++StatementEnd\b[^\r\n]*+", re.IGNORECASE | re.MULTILINE
+    r"""
+    (?P<last>\S)\s*+
+    (?: ^[ \t]*+ --\s*+ \+(?:goose|migrate)\s++StatementEnd\b | -->\ statement-breakpoint\b ) [^\r\n]*+
+    """,
+    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
+"""Where goose, sql-migrate and Drizzle end a statement."""
 _SET_OFF: Final = re.compile(r"^\s*+(?:executeInTransaction|run_in_transaction)\s*+=\s*+false\b", re.MULTILINE)
 
 
@@ -92,7 +97,7 @@ def _see_no_sql(text: str, first: _Mark) -> None:
 
 
 def unended(part: Part) -> list[int]:
-    """Return the lines in which goose or sql-migrate end a statement that to a run goes on: without a semicolon."""
+    """Return the lines in which a tool ends a statement that to a run goes on: without a semicolon."""
     return [
         part.line - 1 + line_at(part.text, mark.end())
         for mark in _END.finditer(part.text)
