@@ -105,6 +105,7 @@ NEVER = {
     "sqlx": {"1_a.up.sql": f"-- no-transaction\n{UP}"},
     "sqlx's way back": {"1_a.up.sql": UP, "1_a.down.sql": f"-- no-transaction\n{DOWN}"},
     "tern": {"1_a.sql": f"---- tern: disable-tx ----\n{UP}"},
+    "Atlas": {"1_a.sql": f"-- atlas:txmode none\n\n{UP}"},
     "Diesel": {"1_a/up.sql": UP, "1_a/metadata.toml": "# slow\nrun_in_transaction = false\n"},
     "Flyway": {"V1__a.sql": UP, "V1__a.sql.conf": "executeInTransaction=false"},
 }
@@ -112,6 +113,7 @@ AUTO = {
     "goose": {"1_a.sql": f"-- +goose Up\n-- +goose NO TRANSACTIONS here\n{UP}"},
     "sql-migrate": {"1_a.sql": f"-- +migrate Up\n-- notransaction\n{UP}"},
     "dbmate": {"1_a.sql": f"-- migrate:up transaction:true\n{UP}"},
+    "Atlas": {"1_a.sql": f"-- atlas:txmode file\n{UP}"},
     "sqlx": {"1_a.up.sql": f"{UP}-- no-transaction\n"},
     "Diesel": {"1_a/up.sql": UP, "1_a/metadata.toml": "run_in_transaction = true\n"},
     "Diesel's others": {"1_a/up.sql": UP, "2_b/metadata.toml": "run_in_transaction = false\n"},

@@ -128,3 +128,38 @@ def test_files_that_are_all_for_one_database_need_no_word(folder: Path) -> None:
 def test_pop_s_autocommit(folder: Path) -> None:
     fill(folder, {"1_a.postgres.autocommit.up.sql": UP, "1_a.autocommit.down.sql": DOWN})
     assert only(folder) == {"version": "1", "description": "a", "transaction": "Never", "up": UP, "down": DOWN}
+
+
+PAIRS = {
+    "Postgrator": ("3.do.add_email.sql", "3.undo.add_email.sql"),
+    "Postgrator without a title": ("003.do.sql", "003.undo.sql"),
+    "db-migrate": ("20260801120000-add-email-up.sql", "20260801120000-add-email-down.sql"),
+    "yoyo": ("0003.add-email.sql", "0003.add-email.rollback.sql"),
+    "people": ("0003_add_email_up.sql", "0003_add_email_down.sql"),
+    "others": ("0003_add_email.sql", "0003_add_email_Revert.sql"),
+}
+
+
+@pytest.mark.parametrize(("up", "down"), PAIRS.values(), ids=PAIRS.keys())
+def test_two_files_of_a_version_may_be_its_two_ways(up: str, down: str, folder: Path) -> None:
+    fill(folder, {up: UP, down: DOWN})
+    spec = only(folder)
+    assert (spec["up"], spec["down"]) == (UP, DOWN)
+    assert spec.get("description", "add email") in {"add email"}
+
+
+def test_a_word_alone_is_a_title(folder: Path) -> None:
+    fill(folder, {"1_scale_down.sql": UP, "2_power-up.sql": UP, "3_do.sql": UP, "4_a_down.sql": UP, "4_b_up.sql": UP})
+    fill(folder, {"5_a.sql": UP, "5_a_down.sql": UP, "5_a_undo.sql": UP})
+    assert [title for title, _ in versions(folder)] == [
+        *("scale down", "power up", "do", "a down", "b up", "a", "a down", "a undo")
+    ]
+    assert all("down" not in spec for spec in imported(folder).values())
+
+
+def test_hasura_s_folders_have_numbers(folder: Path) -> None:
+    fill(folder, {f"{n}_{title}/up.sql": UP for n, title in ((9, "a"), (10, "b"), (1754000000000, "c"))})
+    assert versions(folder) == [("a", "9"), ("b", "10"), ("c", "1754000000000")]
+    # Those of Diesel have dates.
+    fill(folder, {"2026-08-01-120000_d/up.sql": UP})
+    assert [title for title, _ in versions(folder)] == ["b", "c", "d", "a"]

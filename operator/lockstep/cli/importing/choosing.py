@@ -1,12 +1,13 @@
-"""Which of a folder's files are meant: those of one database, and those that Drizzle's journal names. Pure."""
+"""Which of a folder's files are meant, and as what, where one file alone does not say it. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from lockstep.cli.importing.layouts import Named
+from lockstep.cli.importing.layouts import DIESEL, Named, Way
 from lockstep.engines.refused_texts import few
 from lockstep.planning.version import Version
 
@@ -15,6 +16,9 @@ JOURNAL: Final = "meta/_journal.json"
 
 _ALSO: Final = {"mariadb": ("mariadb", "mysql")}
 """Engines that take files for another one too, where there are none for them."""
+_FIRST: Final = re.compile(r"(?P<word>do|undo)[-_.](?P<stem>.+)", re.IGNORECASE)
+_LAST: Final = re.compile(r"(?:(?P<stem>.+)[-_.])?(?P<word>up|do|down|undo|rollback|revert)", re.IGNORECASE)
+_BACK: Final = frozenset({"down", "undo", "rollback", "revert"})
 _ANY: Final = 10
 """The rank of a file that does not say which database it is for, behind those that do."""
 _OTHER: Final = 11
@@ -70,6 +74,39 @@ def _change(named: Named) -> tuple[object, ...]:
 def _rank(named: Named, ranks: Mapping[str, int]) -> int:
     """Return how much a file is for an engine: less is more."""
     return _ANY if named.dialect is None else ranks.get(named.dialect, _OTHER)
+
+
+def of_pairs(named: Sequence[Named]) -> list[Named]:
+    """Return the files, with the way that a word in a title says where another file of the version goes the other way.
+
+    So it is with Postgrator, yoyo and db-migrate, and where people have written `3_add_up.sql` and `3_add_down.sql`. A
+    word alone says nothing: `3_scale_down.sql`.
+    """
+    sides: dict[tuple[object, str], tuple[list[Named], list[Named]]] = {}
+    for each in named:
+        if each.way is Way.EITHER:
+            stem, goes_back = _said(each.title)
+            sides.setdefault((Version.parse(each.version or ""), stem), ([], []))[goes_back].append(each)
+    told = dict[str, Named]()
+    for (_, stem), (forth, back) in sides.items():
+        if len(forth) == len(back) == 1:
+            told[back[0].file] = replace(back[0], way=Way.DOWN, title=stem)
+            # One without a word may have both ways itself.
+            told[forth[0].file] = replace(forth[0], way=forth[0].way if forth[0].title == stem else Way.UP, title=stem)
+    return [told.get(each.file, each) for each in named]
+
+
+def _said(title: str) -> tuple[str, bool]:
+    """Return a title without the word that says a way, and whether that is the way back."""
+    found = _FIRST.fullmatch(title) or _LAST.fullmatch(title)
+    return (title, False) if found is None else (found["stem"] or "", found["word"].lower() in _BACK)
+
+
+def in_numbers(named: Sequence[Named]) -> list[Named]:
+    """Return the files, those of Diesel's layout without places where none has a date: Hasura's, which are numbers."""
+    if any(each.tools == DIESEL and "-" in each.file.partition("_")[0] for each in named):
+        return list(named)
+    return [replace(each, place=None) if each.tools == DIESEL else each for each in named]
 
 
 def of_journal(named: Sequence[Named], journal: str | None) -> tuple[list[Named], list[str]]:

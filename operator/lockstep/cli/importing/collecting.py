@@ -47,7 +47,7 @@ def collect(files: Sequence[str], texts: Mapping[str, str], engine: str | None =
     if all(each.way is Way.DOWN for each in named):
         raise UnfitError([_nothing(files)])
     named, others = _chosen(named, engine)
-    named, unnamed = choosing.of_journal(named, texts.get(choosing.JOURNAL))
+    named, unnamed = choosing.of_journal(choosing.in_numbers(choosing.of_pairs(named)), texts.get(choosing.JOURNAL))
     settled = flyway.settle(named)
     parts, complaints = list[Change | _Down](), list[str]()
     for each in settled.named:

@@ -50,7 +50,7 @@ class Named(Struct, frozen=True):
 
 
 FLYWAY: Final = "Flyway"
-DIESEL: Final = "Diesel"
+DIESEL: Final = "Diesel, Hasura"
 PRISMA: Final = "Prisma"
 
 _NUMBER: Final = r"[0-9]{1,20}"
@@ -89,7 +89,8 @@ LAYOUTS: Final = (
     ),
     Layout(
         "0003_add_email.sql or 0003.sql",
-        "goose, sql-migrate, dbmate, tern, node-pg-migrate, Play, MyBatis, rambler; sqlx, Drizzle",
+        "goose, sql-migrate, dbmate, tern, node-pg-migrate, Play, MyBatis, rambler; sqlx, Atlas, Drizzle; "
+        "in two files: Postgrator, db-migrate, yoyo",
         re.compile(rf"{_VERSION}{_TITLE}\.sql"),
     ),
 )

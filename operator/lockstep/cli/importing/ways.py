@@ -19,12 +19,13 @@ _NO_TRANSACTION: Final = re.compile(
         | --\s*+ \+migrate\s++ (?:up|down) \b [^\r\n]* \s notransaction \b
         | --\s*+ migrate:(?:up|down) \s [^\r\n]* \b transaction:false \b
         | ----\ tern:\ disable-tx\ ----[ \t\r]*+ $
+        | --\ *+ atlas:txmode\s++ none \b
     )
     | \A --\ no-transaction
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-"""In the words of goose, sql-migrate, dbmate, tern; and of sqlx, which only looks at the very beginning."""
+"""In the words of goose, sql-migrate, dbmate, tern, Atlas; and of sqlx, which only looks at the very beginning."""
 _END: Final = re.compile(
     r"""
     (?P<last>\S)\s*+
