@@ -162,3 +162,19 @@ def test_the_servers_own_mode_does_not_count(mode: str, maria_database: MariaDat
         database.server.admin(f"SET GLOBAL sql_mode = '{before}'")
     assert database.query("SELECT x FROM t ORDER BY x") == [("a;b",), ("c';d",)]
     assert applied(database) == ["1"]
+
+
+@pytest.mark.parametrize("limit", ["sql_select_limit = 1", "sql_select_limit = 10", "max_join_size = 2"])
+def test_the_servers_own_limit_of_rows_does_not_count(limit: str, maria_database: MariaDatabase, pod: Pod) -> None:
+    """Some set one for people who ask; the ledger would be read by half, and what it does not show run again."""
+    database = maria_database
+    twelve = [migration(str(n), f"INSERT INTO t VALUES ({n})") for n in range(2, 14)]
+    some = (migration("1", "CREATE TABLE t (x int PRIMARY KEY)"), *twelve)
+    database.server.admin(f"SET GLOBAL {limit}")
+    try:
+        done(pod.run(order(*some[:12]), keys(database)))
+        ended = done(pod.run(order(*some), keys(database)))
+    finally:
+        database.server.admin(f"SET GLOBAL {limit.partition(' ')[0]} = DEFAULT")
+    assert (ended.result.applied, ended.result.version) == (1, "13")
+    assert len(applied(database)) == 13

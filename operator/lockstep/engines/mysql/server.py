@@ -75,6 +75,10 @@ def version_of(text: str) -> tuple[str, tuple[int, int, int]]:
     return kind, version
 
 
+NO_LIMITS: Final = {"sql_select_limit": str(2**64 - 1), "sql_big_selects": "1"}
+"""What lets a session read all rows; DEFAULT is whatever the server has been told."""
+
+
 def read_server(channel: Channel) -> Server:
     """Ask the server what it is.
 
@@ -82,8 +86,13 @@ def read_server(channel: Channel) -> Server:
         RunError: EngineNotSupported.
     """
     # Several values at once: proxies answer `SELECT CONNECTION_ID()` themselves.
-    [(version, connection, database)] = channel.query("SELECT VERSION(), CONNECTION_ID(), DATABASE()")
+    [(version, connection, database, *limits)] = channel.query(
+        "SELECT VERSION(), CONNECTION_ID(), DATABASE(), @@SESSION.sql_select_limit, @@SESSION.sql_big_selects"
+    )
     kind, numbers = version_of(str(version))
+    if [str(each) for each in limits] != list(NO_LIMITS.values()):
+        # The server's own are some of SHOW too.
+        channel.query(f"SET {', '.join(f'SESSION {name} = {value}' for name, value in NO_LIMITS.items())}")
     names = ", ".join(f"'{name}'" for name in _VARIABLES)
     found = {
         str(name).lower(): str(value)

@@ -7,7 +7,7 @@ from typing import Final
 
 from lockstep.engines.base import Log
 from lockstep.engines.mysql.channel import Channel, SqlError
-from lockstep.engines.mysql.server import Server
+from lockstep.engines.mysql.server import NO_LIMITS, Server
 from lockstep.engines.mysql.statements import SqlScript
 from lockstep.engines.mysql.subjects import Subject, temporary_tables
 
@@ -31,7 +31,7 @@ _SETTINGS: Final = {
     "unique_checks": "1",
     "sql_safe_updates": "0",
     "sql_auto_is_null": "0",
-    "sql_select_limit": "DEFAULT",
+    **NO_LIMITS,
     "sql_notes": "1",
     "completion_type": "0",
     "group_concat_max_len": "DEFAULT",
