@@ -80,12 +80,12 @@ def _is_control(words: tuple[str, ...]) -> bool:
     return not (words[0] == "ROLLBACK" and "TO" in words[1:3])
 
 
-def _sets_isolation(words: tuple[str, ...]) -> bool:
-    """Tell whether it gives the transaction another level than it has: the server takes that before any query only."""
+def _sets_isolation(words: tuple[str, ...]) -> str | None:
+    """Return what it gives the transaction that the server takes before any query only; None: nothing of that kind."""
     if words[:1] != ("SET",) or "TRANSACTION" not in words[1:3]:
-        return False
-    modes = " ".join(words)
-    return "ISOLATION LEVEL" in modes and "ISOLATION LEVEL READ COMMITTED" not in modes
+        return None
+    modes = " ".join(words).replace("ISOLATION LEVEL READ COMMITTED", "")
+    return next((each for each in ("ISOLATION LEVEL", "DEFERRABLE", "SNAPSHOT") if each in modes), None)
 
 
 def _subject(statement: Statement, script: SqlScript) -> Subject | None:
@@ -156,9 +156,9 @@ def _judge(action: Action, part: Statement, parts: Sequence[Statement]) -> None:
         )
         more = more_of_it(part, (p for p in parts[part.number :] if _is_control(p.words)), _is_control)
         why = f"{what} is refused: {because}; remove it{more}"
-    elif _sets_isolation(words):
+    elif (mode := _sets_isolation(words)) is not None:
         why = (
-            "SET TRANSACTION ISOLATION LEVEL is refused: Lockstep begins the transaction, in READ COMMITTED, and no "
+            f"SET TRANSACTION {mode} is refused: Lockstep begins the transaction, in READ COMMITTED, and no "
             "other run is in the line; remove it"
         )
     elif words[:1] == ("COPY",) and part.data is None and part.keywords & {"STDIN", "STDOUT"}:
