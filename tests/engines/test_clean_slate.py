@@ -126,6 +126,10 @@ BROKEN = {
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
         "CREATE TRIGGER t BEFORE INSERT ON lockstep.history FOR EACH ROW EXECUTE FUNCTION f()"
     ),
+    "swallows-the-version": (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER t BEFORE INSERT ON lockstep.applied FOR EACH ROW EXECUTE FUNCTION f()"
+    ),
 }
 
 

@@ -71,7 +71,10 @@ _APPLIED: Final = """, applied AS (
             $11::pg_catalog.text, $12::pg_catalog.text, $21::pg_catalog.text, $22::pg_catalog.jsonb,
             $4::pg_catalog.int8)
 """
-RECORD_VERSION: Final = f"{_HISTORY}{_APPLIED}){_AT}"
+# Nor is a version there that a trigger has swallowed.
+RECORD_VERSION: Final = "".join(
+    (_HISTORY, _APPLIED, "RETURNING 1)", _AT, "  AND 1 / (SELECT pg_catalog.count(*) FROM applied) = 1")
+)
 
 # A person says that it is there: where the ledger has it, its place in the order of application stays.
 RECORD_MARK: Final = f"{_HISTORY}{_APPLIED} ON CONFLICT (line, canonical) DO NOTHING){_AT}"
