@@ -320,3 +320,15 @@ def test_a_run_that_takes_too_long(any_database: Database, pod: Pod) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockstep%' AND datname = current_database()"
     )
     wait_until(lambda: any_database.query(left) == [(0,)], 30, "the session's end")
+
+
+def test_sql_that_does_not_let_itself_be_cancelled(database: Database, pod: Pod) -> None:
+    deaf = "LOOP BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP"
+    wanted = order(migration("1", f"CREATE TABLE t (); DO $$BEGIN {deaf}; END$$"), limits=limits(deadline=2000))
+    ended = pod.run(wanted, keys_of(database))
+    assert ended.result.reason is Reason.DEADLINE_EXCEEDED, ended.text
+    assert "deadline came in version 1 (orders-1), and the connection is gone" in ended.result.message
+    # The server notices that nobody listens any more.
+    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockstep%' AND state = 'active'"
+    wait_until(lambda: database.query(left) == [(0,)], 30, "the session's end")
+    assert database.query("SELECT to_regclass('t')") == [(None,)]

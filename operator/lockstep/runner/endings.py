@@ -28,6 +28,18 @@ def refused(errors: Sequence[RunError]) -> RunError:
     return RunError(first.reason, message, error=first.error)
 
 
+def stopped_and_lost(stop: Reason, doing: Action | None) -> RunError:
+    """Return how a run ends that must stop and whose connection is gone, whatever it was that it was doing."""
+    why = "the run was asked to stop" if stop is Reason.INTERRUPTED else "the run's deadline came"
+    where = "" if doing is None else f" in {doing.label}"
+    return RunError(
+        stop,
+        f"{why}{where}, and the connection is gone; what is in the ledger is true, the next run sees what became of "
+        "the rest",
+        error=None if doing is None else ErrorDetail(doing.migration.version),
+    )
+
+
 def connection_lost(times: int, doing: Action | None) -> RunError:
     """Return how a run ends whose connection did not last, whatever it was that it was doing at last."""
     where = "" if doing is None else f", the last time in {doing.label}"

@@ -73,7 +73,7 @@ class Run:
                 label = None if doing is None else doing.label
                 self._report.log("connection_lost", level="warning", session=lost, step=label)
                 if (stop := self._control.stop) is not None:
-                    return self._failed(RunError(stop, "the run was stopped, and its connection is gone"))
+                    return self._failed(endings.stopped_and_lost(stop, doing))
                 if lost >= SESSIONS:
                     return self._failed(endings.connection_lost(lost, doing))
                 self._progress("Connecting", "the connection was lost")
