@@ -211,6 +211,17 @@ def test_a_leftover_is_not_taken_for_what_is_asked_for(any_database: Database, p
     assert valid(any_database) == ["i"]
 
 
+def test_a_name_that_another_tables_index_has_is_not_taken_for_it(any_database: Database, pod: Pod) -> None:
+    prepare(any_database, pod, migration("1.1", "CREATE INDEX i ON other ((1))"))
+    more = (TABLE, migration("1.1", "CREATE INDEX i ON other ((1))"))
+    ended = pod.run(
+        order(*more, concurrent("CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)")), keys_of(any_database)
+    )
+    assert ended.result.reason is Reason.STATEMENT_FAILED, ended.text
+    assert "a name that something else has; choose another; nothing of it is left" in ended.result.message
+    nothing_is_left(any_database)
+
+
 def test_an_interrupted_drop_is_ended_and_not_taken_back(any_database: Database, pods: Pods) -> None:
     prepare(any_database, pods("first"))
     any_database.query("CREATE INDEX i ON t (x)", admin=False)

@@ -7,7 +7,7 @@ from lockstep.api.reasons import Reason
 from lockstep.planning.checksum import checksum
 from lockstep.planning.result import LedgerMark
 from lockstep.planning.wire import DatabaseOrder, Policy
-from servers.postgres import APP, Database
+from servers.postgres import APP, Database, Postgres
 from servers.runner import OWNER, Pod, keys_of, migration, order
 
 ONE = migration("1", "CREATE TABLE t (x int)")
@@ -157,3 +157,31 @@ def test_a_changed_text_shows(body: str, any_database: Database, pod: Pod) -> No
     ended = pod.run(order(target="base", policy=Policy(rollback="Allow")), keys_of(any_database))
     assert (ended.code, ended.result.reason) == (30, Reason.LEDGER_INVALID), ended.text
     assert any_database.query("SELECT to_regclass('t') IS NULL") == [(False,)]
+
+
+def test_what_the_databases_encoding_has_not_is_named(server: Postgres, pod: Pod) -> None:
+    """Descriptions go into the ledger, which is as the database is."""
+    server.admin(f"CREATE DATABASE latin OWNER {APP} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    latin = Database(server, "latin")
+    try:
+        one = migration("1", "CREATE TABLE t ()", description="größer")
+        two = migration("2", "CREATE TABLE u ()", description="大きい")
+        ended = pod.run(order(one, two), keys_of(latin))
+        assert (ended.result.reason, ended.result.version) == (Reason.STATEMENT_REFUSED, "1"), ended.text
+        assert "spec.description" in ended.result.message
+        assert pod.run(order(one, replace(two, description="")), keys_of(latin)).code == 0
+    finally:
+        server.drop(latin)
+
+
+def test_a_name_that_is_no_text_is_said(server: Postgres, pod: Pod) -> None:
+    server.admin(f"CREATE DATABASE bytes OWNER {APP} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    database = Database(server, "bytes")
+    try:
+        with database.connect() as connection:
+            connection.execute(b'CREATE TABLE "t\xe4" ()')
+        ended = pod.run(order(migration("1", "SELECT 1")), keys_of(database))
+        assert ended.result.reason is Reason.ENGINE_NOT_SUPPORTED, ended.text
+        assert "no UTF-8" in ended.result.message
+    finally:
+        server.drop(database)

@@ -10,6 +10,12 @@ from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
 from lockstep.engines.postgresql.messages import SqlError
 
+UNENCODABLE: Final = "22P05"
+"""untranslatable_character."""
+NOT_IN_ENCODING: Final = (
+    "what the ledger keeps of it (spec.description, spec.irreversible, spec.repair.note) has characters that the "
+    "database's encoding has not: write it without them"
+)
 _NOT_ONE: Final = "what answers is no PostgreSQL server: are host, port and spec.database.engine right?"
 # The first that matches any of the hosts' messages wins: what needs a person's hand before what may pass.
 _PATTERNS: Final = (
@@ -111,6 +117,11 @@ def own_error(error: SqlError, schema: str) -> RunError:
                 f"the role lacks a right that the ledger needs ({words}): it must be able to create schema {schema!r} "
                 "(GRANT CREATE ON DATABASE), or own it"
             )
+        case state if state == UNENCODABLE:
+            reason, text = Reason.STATEMENT_REFUSED, f"{NOT_IN_ENCODING} ({words})"
+        case "22021":
+            reason = Reason.ENGINE_NOT_SUPPORTED
+            text = f"a name in this database is no UTF-8, which its encoding lets be ({words}): rename what has it"
         case "25006":
             reason, text = Reason.READ_ONLY, f"the database takes no writes ({words})"
         case "55P03" | "40P01":

@@ -7,6 +7,7 @@ from msgspec import Struct
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import Action, RunError
 from lockstep.engines.postgresql.copying import without_data
+from lockstep.engines.postgresql.errors import NOT_IN_ENCODING, UNENCODABLE
 from lockstep.engines.postgresql.lexer import line_at
 from lockstep.engines.postgresql.messages import SqlError
 from lockstep.engines.postgresql.statements import SqlScript
@@ -106,6 +107,9 @@ class Failure(Struct, frozen=True):
                 f"transaction): nothing of it was committed{self.left}",
                 error=self.detail,
             )
+        if self.error.sqlstate == UNENCODABLE:
+            text = f"{self.place}: {NOT_IN_ENCODING} ({self.words}){self.left}"
+            return RunError(Reason.STATEMENT_REFUSED, text, error=self.detail)
         return RunError(
             Reason.STATEMENT_REFUSED,
             f"{self.place}: after its SQL the ledger could not be written ({self.words}): a migration must leave its "

@@ -245,8 +245,8 @@ class JournaledStep:
             self._has_taken_effect(facts, part, "")
             raise RunError(
                 Reason.STATEMENT_FAILED,
-                f"{self._action.label}, statement {part.number}, line {part.line}: the server says that it is done, "
-                f"and the index is not valid{self._half(part.number)}",
+                f"{self._action.label}, statement {part.number}, line {part.line}: {settling.not_there(facts)}"
+                f"{self._half(part.number)}",
                 error=ErrorDetail(self._action.migration.version, part.number, part.line),
             )
 

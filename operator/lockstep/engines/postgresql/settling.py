@@ -146,3 +146,13 @@ def _candidates(facts: Facts, seen: Seen) -> list[Index]:
 def is_there(facts: Facts, seen: Seen) -> bool:
     """Tell whether what a statement that ended well was to make can be used."""
     return facts.kind is not Kind.CREATE_INDEX or any(each.valid for each in _candidates(facts, seen))
+
+
+def not_there(facts: Facts) -> str:
+    """Return what is to be said of a statement that ended well and has not made what it was to make."""
+    if facts.lenient:
+        return (
+            "its table has no valid index of that name: with IF NOT EXISTS the server passes over a name that "
+            "something else has; choose another"
+        )
+    return "the server says that it is done, and the index is not valid"
