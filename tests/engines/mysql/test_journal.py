@@ -173,6 +173,23 @@ def test_killed_in_a_statement_that_goes_on(database: MariaDatabase, pods: Pods,
     assert database.query("SELECT x FROM u ORDER BY x") == [(0,), (1,)]
 
 
+def test_a_table_that_was_dropped_and_not_made_again_is_not_taken_for_done(
+    maria_database: MariaDatabase, pod: Pod
+) -> None:
+    """What OR REPLACE replaces goes first, and what is to come takes as long as its query."""
+    database = maria_database
+    two = migration("2", "CREATE OR REPLACE TABLE gone AS SELECT SLEEP(60) AS x; CREATE TABLE u (x int)")
+    done(pod.run(order(BASE), keys(database)))
+    pod.start(order(BASE, two), keys(database))
+    asleep = f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{database.name}' AND STATE = 'User sleep'"
+    wait_until(lambda: bool(database.query(asleep)), 30, "the query")
+    database.query(f"KILL {database.query(asleep)[0][0]}")
+    ended = pod.end()
+    assert "gone" not in tables(database)
+    assert (ended.code, ended.result.reason) == (30, Reason.PARTIAL), ended.text
+    assert (applied(database), journal(database)) == (["1"], [("2", 1, "unknown")])
+
+
 def test_what_nobody_can_tell_waits_for_a_person(database: MariaDatabase, pods: Pods) -> None:
     first, second = pods("first"), pods("second")
     one = migration("1", "CREATE TABLE t (x int); CREATE PROCEDURE p() INSERT INTO t VALUES (1)")

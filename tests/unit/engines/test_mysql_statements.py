@@ -292,6 +292,15 @@ def test_what_objects_say(before: list[str | None], now: list[str | None], drops
     assert judge(before, now, drops=drops) is happened
 
 
+def test_what_is_gone_has_not_been_made() -> None:
+    """MariaDB's OR REPLACE drops the table first, and may never come to make the other."""
+    assert effect_of("CREATE OR REPLACE TABLE t AS SELECT 1").makes
+    assert not effect_of("ALTER TABLE t RENAME TO u").makes
+    assert judge(["a"], [None], drops=False, makes=True) is None
+    assert judge(["a"], ["b"], drops=False, makes=True) is True
+    assert judge([None], [None], drops=False, makes=True) is False
+
+
 def test_what_only_the_server_can_tell() -> None:
     letters = "ü" * 600
     text = f"SELECT 1;\nSELECT '{letters}'"

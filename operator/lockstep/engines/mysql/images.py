@@ -102,7 +102,7 @@ def has_happened(
             return _is_empty(channel, effect.subjects[0], database) or None
         case Settling.IMAGE if before is not None and len(before) == len(effect.subjects):
             now = images(channel, effect, database)
-            return None if now is None else judge(before, now, drops=drops)
+            return None if now is None else judge(before, now, drops=drops, makes=effect.makes)
     return None
 
 

@@ -54,6 +54,8 @@ class Effect(Struct, frozen=True):
     subjects: tuple[Subject, ...] = ()
     turns: bool = False
     """Whether it gives each object's name to another: run twice, it is as if it had not run."""
+    makes: bool = False
+    """Whether its objects are there once it has run."""
 
 
 NEVER: Final = Effect(Settling.NEVER)
@@ -149,7 +151,7 @@ def effect_of(sql: str) -> Effect:
         return Effect(Settling.IMAGE, subjects, turns=_turns(renamed)) if renamed else NEVER
     read = {"CREATE": _create, "ALTER": _alter, "DROP": _drop}.get(verb)
     found = read(reader) if read is not None else None
-    return NEVER if not found else Effect(Settling.IMAGE, tuple(dict.fromkeys(found)))
+    return NEVER if not found else Effect(Settling.IMAGE, tuple(dict.fromkeys(found)), makes=verb == "CREATE")
 
 
 def named(sql: str) -> tuple[Subject, ...]:
@@ -269,14 +271,17 @@ def _turns(renamed: Sequence[tuple[Subject, Subject]]) -> bool:
     return there == now
 
 
-def judge(before: Sequence[str | None], now: Sequence[str | None], *, drops: bool) -> bool | None:
+def judge(before: Sequence[str | None], now: Sequence[str | None], *, drops: bool, makes: bool = False) -> bool | None:
     """Tell from the images of its objects whether a statement has taken effect; None: some of it has.
 
     Args:
         before: an image of each object before it; None: it was not there.
         now: the same now.
         drops: whether it drops its objects: what was not there before does not count.
+        makes: whether it makes them: what is gone was dropped to be replaced, and was not.
     """
+    if makes and any(was is not None and then is None for was, then in zip(before, now, strict=True)):
+        return None
     pairs = zip(before, now, strict=True)
     # A name that was free and is free again is one that a chain of RENAMEs has used in between.
     counted = [(was, then) for was, then in pairs if was is not None or (then is not None and not drops)]
