@@ -6,7 +6,8 @@ from lockstep.api.reasons import Reason
 from lockstep.engines import tool_tables
 from lockstep.engines.base import RunError
 from lockstep.engines.refused_texts import few
-from lockstep.planning.result import LedgerMark
+from lockstep.planning.result import ErrorDetail, LedgerMark
+from lockstep.planning.version import Version
 from lockstep.planning.wire import Order, Owner
 
 
@@ -64,6 +65,32 @@ def changed(line: str, number: object) -> RunError:
     return RunError(
         Reason.LEDGER_INVALID,
         f"the history of line {line!r} was changed at its number {number}: the chain of its hashes is broken",
+    )
+
+
+def check_agrees(order: Order, canonical: str, *, is_past: bool, is_repaired: bool) -> None:
+    """See that a person is about to settle what the ledger says in two ways of a version.
+
+    Args:
+        order: with the person's act.
+        canonical: the version.
+        is_past: whether the history says that it is applied; the other table says the opposite.
+        is_repaired: whether the act has been done.
+
+    Raises:
+        RunError: LedgerInvalid; what only seems not to be there would run again.
+    """
+    repair = order.repair
+    settles = repair is not None and not is_repaired and repair.action.startswith("Mark")
+    if settles and repair is not None and repair.version and Version.parse(repair.version).canonical == canonical:
+        return
+    has, lacks = ("does not have it", "has it") if is_past else ("has it", "does not have it")
+    raise RunError(
+        Reason.LEDGER_INVALID,
+        f"the history of line {order.line!r} says that version {canonical} is {'' if is_past else 'not '}applied, and "
+        f"the table of what is applied {has}: somebody changed the ledger; nothing is run: compare it with a backup, "
+        f"or say with spec.repair: {'MarkApplied' if is_past else 'MarkNotApplied'} that the database {lacks}",
+        error=ErrorDetail(canonical),
     )
 
 

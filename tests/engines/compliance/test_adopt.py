@@ -7,7 +7,7 @@ from engines.compliance.samples import ALL, EMAIL, FREE, ITEMS, USERS
 from engines.compliance.target import Place, Target
 from lockstep.api.reasons import Reason
 from lockstep.planning.result import LedgerMark
-from lockstep.planning.wire import AdoptOrder, Mode, RepairOrder
+from lockstep.planning.wire import AdoptOrder, Mode, Policy, RepairOrder
 from servers.runner import OWNER, Pod, migration, order
 
 THEIRS = "CREATE TABLE users (id int NOT NULL PRIMARY KEY, name varchar(200), email varchar(200))"
@@ -167,6 +167,31 @@ def test_a_changed_history_shows(sql: str, place: Place, pod: Pod) -> None:
     ended = pod.run(order(USERS, EMAIL, ITEMS), place.secret)
     assert (ended.code, ended.result.reason) == (30, Reason.LEDGER_INVALID), ended.text
     assert place.applied() == ["0001", "0002"]
+
+
+@pytest.mark.parametrize("to", ["latest", "0001"])
+def test_a_version_that_only_one_half_of_the_ledger_has_is_not_run_again(to: str, place: Place, pod: Pod) -> None:
+    """Whatever somebody wanted: a person's word is the way to say it."""
+    taken_up(place, pod)
+    place.query(f"DELETE FROM {place.ledger('applied')} WHERE version = '0002'")
+    wanted = order(USERS, EMAIL, ITEMS, target=to, policy=Policy(rollback="Allow"))
+    ended = pod.run(wanted, place.secret)
+    assert (ended.code, ended.result.reason) == (30, Reason.LEDGER_INVALID), ended.text
+    assert "says that version 2 is applied" in ended.result.message
+    assert "MarkApplied that the database has it" in ended.result.message
+    said = RepairOrder("found", "MarkApplied", version="0002")
+    ended = pod.run(replace(wanted, target="0002", repair=said), place.secret)
+    assert (ended.code, place.applied()) == (0, ["0001", "0002"]), ended.text
+    assert pod.run(wanted, place.secret).code == 0
+
+
+def test_a_version_that_no_entry_has_made_is_not_believed(place: Place, pod: Pod) -> None:
+    taken_up(place, pod)
+    place.query(f"UPDATE {place.ledger('applied')} SET canonical = '3', version = '0003' WHERE version = '0002'")
+    for mode in (Mode.RUN, Mode.PLAN):
+        ended = pod.run(order(USERS, EMAIL, ITEMS, mode=mode), place.secret)
+        assert ended.result.reason is Reason.LEDGER_INVALID, ended.text
+    assert place.tables() == {"users"}
 
 
 def test_a_newer_ledger_is_refused(place: Place, pod: Pod) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, insert, or_, select, update
 
 from lockstep.api.reasons import Reason
 from lockstep.engines import entries, refusals, rows
@@ -244,6 +244,8 @@ class Ledger:
             self._check_empty()
         occupied = fresh and self.adopts and bool(self._around.others())
         history = self._history(past, fresh=fresh, occupied=occupied)
+        for canonical, is_past in own_rows.astray(ask(self._comings()), history.applied):
+            refusals.check_agrees(order, canonical, is_past=is_past, is_repaired=repaired is not None)
         recent = () if order.known_sequence else rows.recent(self._recent())
         return LedgerState(mark, history, recent, repaired is not None)
 
@@ -324,6 +326,17 @@ class Ledger:
             fresh=fresh,
             occupied=occupied,
         )
+
+    def _comings(self) -> Select[Any]:
+        """Ask when each version was applied and undone last; 0: never."""
+        h = self._tables.history.c
+        marked = and_(h.direction == Direction.REPAIR.value, h.description.like("MarkApplied%"))
+        unmarked = and_(h.direction == Direction.REPAIR.value, h.description.like(f"{rows.UNMARKED}%"))
+        comes = or_(h.direction.in_([Direction.UP.value, Direction.BASELINE.value, Direction.ADOPT.value]), marked)
+        goes = or_(h.direction == Direction.DOWN.value, unmarked)
+        lasts = (func.max(case((which, h.sequence), else_=0)) for which in (comes, goes))
+        of_line = and_(h.line == self._order.line, h.canonical.is_not(None))
+        return select(h.canonical, *lasts).where(of_line).group_by(h.canonical)
 
     def _comings_and_goings(self) -> Select[Any]:
         """Ask what was applied and undone, of every version that was ever undone."""

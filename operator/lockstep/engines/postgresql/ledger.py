@@ -238,6 +238,7 @@ class Ledger:
             ledger_sql.TAIL,
             ledger_sql.BROKEN,
             ledger_sql.BEGUN,
+            ledger_sql.ASTRAY,
         )
         token = order.repair.token if order.repair is not None else None
         return [
@@ -254,7 +255,7 @@ class Ledger:
             RunError: LedgerInvalid, LedgerBehind or DatabaseNotEmpty.
         """
         order = self._order
-        _, applied, repeated, ran, undone, dependents, journal, tail, broken, begun, *replies = replies
+        _, applied, repeated, ran, undone, dependents, journal, tail, broken, begun, astray, *replies = replies
         at_known, meta, repaired = replies
         if broken.rows:
             raise refusals.changed(order.line, broken.rows[0][0])
@@ -262,6 +263,8 @@ class Ledger:
         mark = LedgerMark(meta.rows[0][0] or "", sequence, last_hash)
         repair = int(repaired.rows[0][0] or 0) if repaired.rows else None
         refusals.check_not_behind(order, mark, at_known.rows[0][0] if at_known.rows else None, repair)
+        for canonical, is_past in astray.rows:
+            refusals.check_agrees(order, canonical or "", is_past=is_past == "t", is_repaired=repair is not None)
         mine, anybodys = begun.rows[0]
         fresh = mine != "t"
         if fresh and not self.adopts and anybodys != "t" and meta.rows[0][1] == "t":

@@ -179,6 +179,24 @@ WHERE h.line = $1::pg_catalog.text AND (
 ) ORDER BY h.sequence
 """
 
+# A version of which the history says otherwise than the table of what is applied, and what the history says.
+ASTRAY: Final = """
+SELECT COALESCE(p.canonical, a.canonical), COALESCE(p.came > p.went, false)
+FROM (
+    SELECT h.canonical,
+           pg_catalog.max(h.sequence) FILTER (WHERE h.direction IN ('up', 'baseline', 'adopt')
+               OR h.direction = 'repair' AND h.description LIKE 'MarkApplied%') AS came,
+           COALESCE(pg_catalog.max(h.sequence) FILTER (WHERE h.direction = 'down'
+               OR h.direction = 'repair' AND h.description LIKE 'MarkNotApplied%'), 0) AS went
+    FROM @.history AS h WHERE h.line = $1::pg_catalog.text AND h.canonical IS NOT NULL GROUP BY h.canonical
+) AS p
+FULL JOIN (
+    SELECT o.canonical FROM @.applied AS o WHERE o.line = $1::pg_catalog.text
+) AS a ON a.canonical = p.canonical
+WHERE COALESCE(p.came > p.went, false) <> (a.canonical IS NOT NULL)
+ORDER BY 1 LIMIT 1
+"""
+
 # Which applied versions of other lines require which version of this one.
 DEPENDENTS: Final = """
 SELECT a.line, a.version, need.value ->> 1
