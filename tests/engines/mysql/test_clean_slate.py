@@ -142,6 +142,52 @@ def test_what_is_noted_under_other_letters(names: str, database: MariaDatabase, 
     assert tables(database) == {"a", "b\\", "c", "d"}
 
 
+def test_what_is_answered_in_other_letters(database: MariaDatabase, pod: Pod) -> None:
+    """Names of columns that are no UTF-8 then, and definitions and warnings with such names."""
+    made = migration("1", "CREATE TABLE t (`größe` varchar(3) NOT NULL COMMENT 'ü'); INSERT INTO t VALUES ('a')")
+    changes = (
+        "SET NAMES latin1; SET sql_mode = ''; SELECT * FROM t; INSERT INTO t () VALUES (); SET character_set_client = "
+        "utf8mb4; UPDATE t SET `größe` = 'abcd'; ALTER TABLE t ADD COLUMN x int; DELETE FROM t"
+    )
+    done(pod.run(order(made, migration("2", changes), migration("3", "DROP TABLE t")), keys(database)))
+    assert tables(database) == set()
+
+
+def test_what_a_query_puts_into_variables_ends_with_it(database: MariaDatabase, pod: Pod) -> None:
+    taken = migration("2", "SELECT 7 INTO @x; SELECT @`y z` := 8")
+    done(pod.run(order(migration("1", LOG), taken, migration("3", LOOK)), keys(database)))
+    assert [seen(database)[name] for name in ("@x", "@`y z`")] == [None, None]
+
+
+@pytest.mark.parametrize("text", ["SET ROLE NONE; SELECT 1", "SET ROLE NONE; CREATE TABLE t (x int)"])
+def test_the_ledger_is_written_as_who_the_session_began_as(text: str, database: MariaDatabase, pod: Pod) -> None:
+    user, admin = f"u_{database.name}", database.server.admin
+    maria = "MariaDB" in str(database.query("SELECT VERSION()"))
+    for sql in (
+        f"CREATE ROLE r_{database.name}",
+        f"GRANT ALL ON {database.name}.* TO r_{database.name}",
+        f"CREATE USER {user} IDENTIFIED BY 'x'",
+        f"GRANT r_{database.name} TO {user}",
+        f"GRANT CREATE, SELECT ON {database.name}.* TO {user}",
+        f"SET DEFAULT ROLE r_{database.name} {'FOR' if maria else 'TO'} {user}",
+    ):
+        admin(sql)
+    three = migration("3", "CREATE TABLE seen AS SELECT CURRENT_ROLE() AS role")
+    secret = {**keys(database), "user": user, "password": "x"}
+    done(pod.run(order(migration("1", "SELECT 1"), migration("2", text), three), secret))
+    assert applied(database) == ["1", "2", "3"]
+    assert f"r_{database.name}" in str(database.query("SELECT role FROM seen"))
+
+
+def test_a_session_that_reads_only_is_noted(database: MariaDatabase, pod: Pod) -> None:
+    """What it forbids is the SQL's own error, and no word about the database."""
+    text = "CREATE TABLE t (x int); SET SESSION TRANSACTION READ ONLY; SELECT 1; CREATE TABLE u (x int)"
+    ended = pod.run(order(migration("1", text)), keys(database))
+    assert ended.result.error is not None, ended.text
+    assert (ended.result.reason, ended.result.error.statement) == (Reason.STATEMENT_FAILED, 4), ended.text
+    assert journal(database) == [("1", 1, "finished"), ("1", 3, "finished")]
+
+
 def test_names_are_compared_letter_by_letter(database: MariaDatabase, pod: Pod) -> None:
     one = migration(None, "SELECT 1", name="orders-a")
     other = migration(None, "SELECT 1", name="orders-A")

@@ -190,6 +190,28 @@ def test_a_table_that_was_dropped_and_not_made_again_is_not_taken_for_done(
     assert (applied(database), journal(database)) == (["1"], [("2", 1, "unknown")])
 
 
+SHOWN_OTHERWISE = {
+    "letters": "SET NAMES latin1",
+    "letters of answers": "SET character_set_results = latin2",
+    "time zone": "SET time_zone = '+02:00'",
+    "quotes": "SET sql_quote_show_create = 0",
+    "rows": "SET sql_select_limit = 0",
+}
+
+
+@pytest.mark.parametrize("setting", SHOWN_OTHERWISE.values(), ids=SHOWN_OTHERWISE.keys())
+def test_settings_of_the_sql_do_not_change_what_is_found(setting: str, database: MariaDatabase, pod: Pod) -> None:
+    """Its session shows a definition in other words than that of the run that goes on: nothing has run all the same."""
+    made = "CREATE TABLE t (id int COMMENT 'größe', at timestamp NOT NULL DEFAULT '2020-01-01 00:00:00')"
+    two = migration("2", f"{setting}; ALTER TABLE t ADD COLUMN y int; INSERT INTO t (id, y) VALUES (1, 2)")
+    done(pod.run(order(migration("1", made)), keys(database)))
+    with FaultyProxy(database.server.port, answered=by_mysql) as proxy:
+        proxy.on(QUERY + b"ALTER TABLE t", Fault.CUT_BEFORE)
+        ended = done(pod.run(order(migration("1", made), two), keys(database, port=proxy.port)))
+    assert [event["found"] for event in ended.events("settled")] == ["it did not take effect"]
+    assert database.query("SELECT y FROM t") == [(2,)]
+
+
 def test_what_nobody_can_tell_waits_for_a_person(database: MariaDatabase, pods: Pods) -> None:
     first, second = pods("first"), pods("second")
     one = migration("1", "CREATE TABLE t (x int); CREATE PROCEDURE p() INSERT INTO t VALUES (1)")

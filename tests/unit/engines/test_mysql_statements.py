@@ -98,6 +98,8 @@ def test_what_a_statement_is(text: str, kind: Kind) -> None:
         "SET sql_mode = 'ANSI_QUOTES'",
         "SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')",
         "SET sql_mode = oracle",
+        "SET @@sql_mode = 1048576",
+        "SET time_zone = '+00:00', `sql_mode` := 0x4",
         "LOAD DATA LOCAL INFILE 'x' INTO TABLE t",
         "DELETE FROM lockstep_history",
         "DROP TABLE x, `db`.`Lockstep_Run`",

@@ -1,5 +1,6 @@
 """One connection for the run, made through SQLAlchemy and never replaced, and short ones beside it."""
 
+import codecs
 import os
 import socket
 import ssl
@@ -31,6 +32,18 @@ _KEEPALIVE: Final = (
     ("TCP_KEEPCNT", 3),
     ("TCP_USER_TIMEOUT", 15_000),
 )
+
+LETTERS: Final = "lockstep_utf8"
+"""UTF-8; what is none is shown as bytes: SQL may have told the server to answer in other letters."""
+
+
+def _find_letters(name: str) -> codecs.CodecInfo | None:
+    if name != LETTERS:
+        return None
+    return codecs.CodecInfo(codecs.utf_8_encode, lambda data, _errors="": codecs.utf_8_decode(data, "backslashreplace"))
+
+
+codecs.register(_find_letters)
 
 
 class Driver(pymysql.connections.Connection):
@@ -128,6 +141,7 @@ class Connector:
         try:
             raw = Driver(**self._arguments, cursorclass=Cursor, read_timeout=read_seconds, write_timeout=read_seconds)
             raw.connect(plain)
+            raw.encoding = LETTERS
         except (pymysql.err.Error, OSError, RuntimeError) as error:
             handle.close()
             plain.close()

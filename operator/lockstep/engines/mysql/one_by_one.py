@@ -170,7 +170,7 @@ class OneByOne:
         """
         sql, kind = self._script.sql(part), self._script.kind(part)
         words, keywords = part.words, part.keywords
-        if kind is Kind.OPAQUE and words[:1] == ("EXECUTE",) and (found := self._running.prepared.of(sql)) is not None:
+        if kind is Kind.OPAQUE and words[:1] == ("EXECUTE",) and (found := self._executed(sql)) is not None:
             sql, inner = found
             words, keywords, kind = inner.words, inner.keywords, kind_of(inner.words)
             if (why := refused(inner, sql)) is not None:
@@ -182,6 +182,10 @@ class OneByOne:
             kind = Kind.OPAQUE
         return Meaning(kind, sql, words, keywords)
 
+    def _executed(self, sql: str) -> tuple[str, Statement] | None:
+        with self._running.own():
+            return self._running.prepared.of(sql)
+
     def _session(self, part: Statement) -> None:
         """Run what concerns the session alone: in each run again, since the session is another."""
         try:
@@ -192,11 +196,12 @@ class OneByOne:
     def _with_its_note(self, part: Statement) -> None:
         """Run what can be rolled back: it and its note are committed together."""
         running, work = self._running, self._work
-        work.channel.query("START TRANSACTION")
+        # The SQL may have made its session read-only: the note is written all the same.
+        work.channel.query("START TRANSACTION READ WRITE")
         try:
             running.statement(part)
             note = finished(part.number, self._script.digest(part))
-            with translated():
+            with running.own(), translated():
                 if not running.write(note):
                     work.recorder.fence(running.action.label)
                     running.write(note)
@@ -213,11 +218,12 @@ class OneByOne:
         """Run what commits by itself, noted before; that it has ended is noted with the next, where that can wait."""
         running, work = self._running, self._work
         effect, database = meaning.effect, work.server.database
-        before = images(work.channel, effect, database)
-        note = to_note(meaning.sql[:HEAD] if effect.settling is not Settling.NEVER else "", before)
-        end, self._ended = self._end(), None
-        # Where it cannot be written, it is not tried once more for its first half alone.
-        running.jot(*end, started(part.number, self._script.digest(part), note))
+        with running.own():
+            before = images(work.channel, effect, database)
+            note = to_note(meaning.sql[:HEAD] if effect.settling is not Settling.NEVER else "", before)
+            end, self._ended = self._end(), None
+            # Where it cannot be written, it is not tried once more for its first half alone.
+            running.jot(*end, started(part.number, self._script.digest(part), note))
         try:
             running.statement(part)
             if work.channel.in_transaction:
@@ -257,7 +263,8 @@ class OneByOne:
         # A TRUNCATE that fails has done nothing, whatever its table holds.
         if effect.settling is not Settling.EMPTY:
             try:
-                happened = has_happened(work.channel, effect, before, work.server.database, drops=drops)
+                with running.own():
+                    happened = has_happened(work.channel, effect, before, work.server.database, drops=drops)
             except SqlError:
                 happened = None
             if happened is not False:
@@ -298,7 +305,8 @@ def lasting_tables(running: Running, texts: Sequence[str]) -> bool:
     if not names:
         return False
     marks = ", ".join(["%s"] * len(names))
-    return bool(running.work.channel.query(_LASTING.format(marks), *sorted(names)))
+    with running.own():
+        return bool(running.work.channel.query(_LASTING.format(marks), *sorted(names)))
 
 
 def writes(script: SqlScript) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """One step under way: its statements run one after the other, tried again when they meet a lock, errors explained."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from msgspec import Struct
@@ -100,7 +101,12 @@ class Running:
             self.account.warned(part.number, work.channel.warnings())
         self.account.ran(part.number, reply, always=self.script.kind(part) in {Kind.COMMITS, Kind.OPAQUE})
         if part.words[:1] == ("PREPARE",):
-            self.prepared.note(sql)
+            with self.own():
+                self.prepared.note(sql)
+
+    def own(self) -> AbstractContextManager[None]:
+        """Keep from Lockstep's own statements what the SQL has set."""
+        return self.work.session.own(self.script)
 
     def retry(self, run: Callable[[], Made]) -> Made:
         """Do it, again for a while when it meets a lock.
@@ -166,8 +172,9 @@ class Running:
             with own_errors(again=True):
                 return self.write(*notes)
 
-        if not self._notes.persist(attempt, self.action.migration.version, self.waiting):
-            self.note(lambda: self.write(*notes))
+        with self.own():
+            if not self._notes.persist(attempt, self.action.migration.version, self.waiting):
+                self.note(lambda: self.write(*notes))
 
     def write(self, *notes: Note) -> bool:
         """Write notes of statements; tell whether they are written.
@@ -190,7 +197,8 @@ class Running:
                 self.work.recorder.fence(self.action.label)
                 write()
 
-        self._notes.persist(attempt, self.action.migration.version, self.waiting)
+        with self.own():
+            self._notes.persist(attempt, self.action.migration.version, self.waiting)
 
 
 def may_end(kind: Kind) -> bool:

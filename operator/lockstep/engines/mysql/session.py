@@ -1,11 +1,11 @@
 """The session's settings: fixed for Lockstep, the same for every migration, and set again after each."""
 
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Final
 
-from lockstep.engines.base import Log
+from lockstep.engines.base import ConnectionLostError, Log
 from lockstep.engines.mysql.channel import Channel, SqlError
 from lockstep.engines.mysql.server import NO_LIMITS, Server
 from lockstep.engines.mysql.statements import SqlScript
@@ -48,6 +48,19 @@ _OF: Final = {
         "tx_read_only": "0",
     },
 }
+# What changes how Lockstep's own statements are read and answered, and how a definition is shown.
+_OWN: Final = {
+    "character_set_client": "utf8mb4",
+    "character_set_results": "utf8mb4",
+    "collation_connection": "utf8mb4_general_ci",
+    "time_zone": "'+00:00'",
+    "sql_quote_show_create": "1",
+    "sql_select_limit": "DEFAULT",
+}
+_OWN_OF: Final = {
+    "MySQL": {"show_create_table_verbosity": "0", "transaction_read_only": "0"},
+    "MariaDB": {"max_statement_time": "0", "tx_read_only": "0"},
+}
 # What other nodes have committed is seen.
 _GALERA: Final = {"wsrep_sync_wait": "15"}
 _MOVING: Final = re.compile(
@@ -70,6 +83,13 @@ def settings(server: Server) -> str:
     return f"SET NAMES utf8mb4, {', '.join(f'SESSION {name} = {value}' for name, value in found.items())}"
 
 
+def _own_settings(server: Server) -> tuple[str, str]:
+    """Return what keeps some settings aside and sets Lockstep's, and what sets them back. Pure."""
+    found = _OWN | _OWN_OF[server.kind] | {"sql_mode": f"'{SQL_MODES[server.kind]}'"}
+    kept = ", ".join(f"@lockstep_{name} = @@SESSION.{name}, SESSION {name} = {value}" for name, value in found.items())
+    return f"SET {kept}", f"SET {', '.join(f'SESSION {name} = @lockstep_{name}' for name in found)}"
+
+
 def _lock_settings(seconds: int) -> dict[str, str]:
     """Return what limits the waiting for locks, of tables and of rows."""
     return {"lock_wait_timeout": str(seconds), "innodb_lock_wait_timeout": str(seconds)}
@@ -85,6 +105,8 @@ class SessionState:
         self._variables: Mapping[str, str] | None = None
         self._role: str | None = None
         self._settings = settings(server)
+        self._own_settings = _own_settings(server)
+        self._is_own = False
         self._lock_seconds = 0
 
     def set_up(self) -> None:
@@ -109,6 +131,40 @@ class SessionState:
         """Set again what the ledger's statements rely on: in the migration's own transaction, before its record."""
         if script.touches_session:
             self.set_up()
+            self._take_role(script)
+
+    @contextmanager
+    def own(self, script: SqlScript) -> Iterator[None]:
+        """Keep from Lockstep's own statements what a migration has set, in the middle of it.
+
+        A definition that was looked at under its settings would be another one to the run that goes on.
+        """
+        if self._is_own or not script.touches_session:
+            yield
+            return
+        keep, back = self._own_settings
+        self._is_own = True
+        try:
+            self._channel.query(keep)
+            role = self._take_role(script)
+            yield
+        except BaseException:
+            # Of two errors the first one counts.
+            with suppress(SqlError, ConnectionLostError):
+                self._channel.query(back)
+            raise
+        finally:
+            self._is_own = False
+        if role is not None:
+            self._channel.query(role)
+        self._channel.query(back)
+
+    def _take_role(self, script: SqlScript) -> str | None:
+        """Take the role that the session began with; return what takes the SQL's again, if it was another."""
+        if not script.sets_role or (role := self._current_role()) == self._role:
+            return None
+        self._channel.query(f"SET ROLE {self._role or 'NONE'}")
+        return f"SET ROLE {role or 'NONE'}"
 
     def clean(self, script: SqlScript) -> None:
         """Take away what a migration has left in the session, as far as it can be found.
@@ -120,15 +176,15 @@ class SessionState:
             self.set_up()
         for name in script.locks:
             self._release(name)
+        if script.variables:
+            names = ", ".join(f"@`{name}` = NULL" for name in script.variables)
+            self._try(f"SET {names}")
         if not script.touches_session:
             return
         for subject in temporary_tables(script.heads):
             self._try(f"DROP TEMPORARY TABLE IF EXISTS {quoted(subject, self._server.database)}")
         for name in script.prepared:
             self._try(f"DEALLOCATE PREPARE `{name}`", quiet=True)
-        if script.variables:
-            names = ", ".join(f"@`{name}` = NULL" for name in script.variables)
-            self._try(f"SET {names}")
         self._restore()
         if self._channel.query("SELECT DATABASE()") != ((self._server.database,),):
             self._try(f"USE {quote(self._server.database)}")

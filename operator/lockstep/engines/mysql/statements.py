@@ -53,6 +53,7 @@ _ONCE: Final = re.compile(r"\bset\s+(transaction)\b|(@@\s*`?(?:transaction|tx)_r
 _MODES: Final = re.compile(
     r"(?<![\w])(ANSI_QUOTES|ANSI|NO_BACKSLASH_ESCAPES|ORACLE|DB2|MAXDB|MSSQL|POSTGRESQL)(?![\w])", re.IGNORECASE
 )
+_MODE_NUMBER: Final = re.compile(r"\bsql_mode`?\s*:?=\s*(?!0\b)\d", re.IGNORECASE)
 _PREPARE: Final = re.compile(r"prepare\s+`?([\w$]+)", re.IGNORECASE)
 _USER_VARIABLE: Final = re.compile(r"""(?<![@\w$'"`])@(?!@)(`[^`]+`|[\w$.]+)""")
 _GET_LOCK: Final = re.compile(
@@ -98,6 +99,11 @@ class SqlScript(Struct, frozen=True, dict=True):
         return any(kind in {Kind.SESSION, Kind.OPAQUE} for kind in self.kinds)
 
     @property
+    def sets_role(self) -> bool:
+        """Whether it may take another role."""
+        return any(part.words[:2] == ("SET", "ROLE") for part in self.parts)
+
+    @property
     def heads(self) -> tuple[str, ...]:
         """The beginnings of those that concern the session alone."""
         return tuple(
@@ -119,7 +125,7 @@ class SqlScript(Struct, frozen=True, dict=True):
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
-        """The user variables that it names."""
+        """The user variables that it names: SELECT ... INTO sets them too."""
         found = (each.strip("`") for each in _USER_VARIABLE.findall(self.text[:_LOOKED_AT]))
         return tuple(sorted({each.lower() for each in found}))
 
@@ -238,9 +244,13 @@ def _why(part: Statement, text: str) -> str | None:
     """Return why a statement of a text is refused; None: it may run."""
     sql = text[part.start : part.end]
     why = refused(part, sql)
-    if why is None and part.words[:1] == ("SET",) and "SQL_MODE" in part.keywords and (mode := _MODES.search(sql)):
+    if why is not None or part.words[:1] != ("SET",) or "SQL_MODE" not in part.keywords:
+        return why
+    if (mode := _MODES.search(sql)) is not None:
         return f"sql_mode {mode[1].upper()} is refused: it would change what the rest of the SQL means"
-    return why
+    if _MODE_NUMBER.search(sql) is not None:
+        return "sql_mode as a number is refused: it may change what the rest of the SQL means; write its words"
+    return None
 
 
 def read_script(action: Action) -> SqlScript:
