@@ -5,6 +5,7 @@ import ssl
 
 import pymysql
 import pytest
+from pymysql._auth import ed25519_password
 
 from lockstep.api.reasons import Reason
 from lockstep.engines.base import RunError
@@ -79,6 +80,7 @@ def driver(number: int, cause: Exception | None = None) -> Exception:
         (OSError("secret"), Reason.UNREACHABLE),
         (RuntimeError("'cryptography' package is required"), Reason.AUTHENTICATION_FAILED),
         (driver(1), Reason.UNREACHABLE),
+        (driver(3032), Reason.UNREACHABLE),
     ],
 )
 def test_what_a_failed_connection_means(error: Exception, reason: Reason) -> None:
@@ -86,6 +88,14 @@ def test_what_a_failed_connection_means(error: Exception, reason: Reason) -> Non
     assert found.reason is reason
     assert "orders-db" in found.message
     assert "secret" not in found.message
+
+
+def test_a_way_to_authenticate_that_needs_another_library_is_no_matter_of_tls() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        ed25519_password(b"x", b"y" * 32)
+    found = connect_error(caught.value, "s")
+    assert (found.reason, "TLS" in found.message) == (Reason.AUTHENTICATION_FAILED, False)
+    assert "is not supported" in found.message
 
 
 def test_a_certificate_for_another_host_is_told_apart() -> None:
@@ -103,6 +113,7 @@ def test_a_session_that_is_gone(number: int) -> None:
     ("number", "reason"),
     [
         (1142, Reason.PERMISSION_DENIED),
+        (1820, Reason.AUTHENTICATION_FAILED),
         (1290, Reason.READ_ONLY),
         (1205, Reason.LOCK_HELD),
         (1114, Reason.UNREACHABLE),

@@ -17,7 +17,7 @@ from lockstep.engines.base import Files, Identity, RunError, Task
 from lockstep.engines.control import Control
 from lockstep.engines.mounts import mounted
 from lockstep.engines.mysql.channel import Channel, Raw, SqlError
-from lockstep.engines.mysql.errors import connect_error
+from lockstep.engines.mysql.errors import IN_CLEAR, connect_error
 from lockstep.engines.portable.store import open_once
 from lockstep.planning.wire import Tls
 
@@ -33,6 +33,8 @@ _KEEPALIVE: Final = (
     ("TCP_USER_TIMEOUT", 15_000),
 )
 
+_IN_CLEAR: Final = frozenset({b"mysql_clear_password", b"dialog"})
+"""Ways to authenticate (PAM, LDAP) in which the client sends the password as it is."""
 LETTERS: Final = "lockstep_utf8"
 """UTF-8; what is none is shown as bytes: SQL may have told the server to answer in other letters."""
 
@@ -52,6 +54,12 @@ class Driver(pymysql.connections.Connection):
     def _create_ssl_ctx(self, sslp: ssl.SSLContext | dict[str, Any]) -> ssl.SSLContext:
         made: ssl.SSLContext = super()._create_ssl_ctx(sslp or _trusting())  # type: ignore[misc]  # no stub has it
         return made
+
+    def _process_auth(self, plugin_name: bytes, *packet: Any) -> Any:
+        """Answer a server that asks for another way to authenticate: never with the password itself for all to read."""
+        if plugin_name in _IN_CLEAR and not (self._secure or self.unix_socket):  # type: ignore[attr-defined]  # no stub
+            raise pymysql.err.OperationalError(IN_CLEAR, "")
+        return super()._process_auth(plugin_name, *packet)  # type: ignore[misc]  # no stub has it
 
 
 class Connector:

@@ -44,6 +44,9 @@ NO_TABLE: Final = frozenset({1049, 1146, 1505, 1735})
 NO_PROCEDURE: Final = 1305
 NO_RIGHT_TO_CALL: Final = 1370
 
+IN_CLEAR: Final = 2061
+"""The client's own number: authentication failed."""
+
 LOST: Final = frozenset({0, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055})
 """With these the session is gone: closed, killed, the server shut down, or the network broke."""
 LOST_TOO: Final = frozenset({3169, 4031})
@@ -77,11 +80,17 @@ _CONNECT: Final = {
         "no MySQL server answers in time, or it closed the connection: are host, port and spec.database.engine right?",
     ),
     2026: (Reason.TLS_FAILED, "the server does not offer TLS, and it is asked for"),
+    IN_CLEAR: (
+        Reason.AUTHENTICATION_FAILED,
+        "the server asks for the password as it is, over a connection without TLS: use TLS (spec.database.tls)",
+    ),
     2059: (Reason.AUTHENTICATION_FAILED, "the user's way to authenticate is not supported"),
+    3032: (Reason.UNREACHABLE, "the server is in offline mode"),
     3118: (Reason.AUTHENTICATION_FAILED, "the user is locked"),
     3159: (Reason.TLS_FAILED, "the server takes no connection without TLS"),
     4151: (Reason.AUTHENTICATION_FAILED, "the user is locked"),
 }
+_ED25519: Final = "ed25519"
 _CERTIFICATE: Final = {
     10: "the server's certificate has expired",
     62: "the server's certificate is for another host name",
@@ -112,6 +121,9 @@ def connect_error(error: BaseException, secret: str) -> RunError:
 
 def _classify(error: BaseException) -> tuple[Reason, str]:
     cause = getattr(error, "original_exception", None) or error
+    if isinstance(cause, RuntimeError) and _ED25519 in str(cause):
+        # The driver needs another library for this one.
+        return _CONNECT[2059]
     if isinstance(cause, ssl.SSLCertVerificationError):
         code = getattr(cause, "verify_code", 0)
         return Reason.TLS_FAILED, _CERTIFICATE.get(code, "the server's certificate is not signed by the given CA")
@@ -208,10 +220,12 @@ _OWN: Final = (
         "the user lacks a right that the ledger needs ({}): it must be able to create tables in the database, and "
         "to read and write them",
     ),
+    # MariaDB lets one connect whose password has expired, and then do nothing.
+    (frozenset({1820, 1862}), Reason.AUTHENTICATION_FAILED, "the user's password has expired ({})"),
     (frozenset({1290, 1792, 1836, 3100}), Reason.READ_ONLY, "the database takes no writes ({})"),
     (PASSING, Reason.LOCK_HELD, "another session holds a lock on the ledger's tables ({})"),
     (
-        frozenset({1021, 1030, 1037, 1038, 1040, 1041, 1047, 1114, 1180, 1203, 1226, INTERRUPTED, *TIMED_OUT}),
+        frozenset({1021, 1030, 1037, 1038, 1040, 1041, 1047, 1114, 1180, 1203, 1226, 3032, INTERRUPTED, *TIMED_OUT}),
         Reason.UNREACHABLE,
         "the server cannot serve now ({})",
     ),
