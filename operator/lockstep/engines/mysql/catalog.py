@@ -8,9 +8,10 @@ from typing import Final
 from lockstep.engines.mysql.channel import Channel, Row, SqlError
 from lockstep.engines.mysql.errors import LOCK_WAIT, PASSING
 from lockstep.engines.mysql.server import Server
+from lockstep.engines.mysql.session import quote
 from lockstep.planning.drift import Options
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Grows when more, or something else, is read than before."""
 OPTIONS: Final = Options(FORMAT)
 """Rights of others show to no user without rights on the server's own tables, so that they are never looked at."""
@@ -26,17 +27,23 @@ def _hashed(*columns: str) -> str:
 
 
 _TABLES: Final = f"""
-SELECT 'table', TABLE_NAME, {_hashed("ENGINE", "TABLE_COLLATION", "ROW_FORMAT", "CREATE_OPTIONS", "TABLE_COMMENT")}
+SELECT 'table', TABLE_NAME, {
+    _hashed("TABLE_TYPE", "ENGINE", "TABLE_COLLATION", "ROW_FORMAT", "CREATE_OPTIONS", "TABLE_COMMENT")
+}
 FROM information_schema.TABLES
-WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE <> 'VIEW' AND {_OURS.format("TABLE_NAME")}
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE NOT IN ('VIEW', 'SEQUENCE') AND {_OURS.format("TABLE_NAME")}
 """  # noqa: S608 - constants
 _SEQUENCES: Final = """
 SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SEQUENCE'
 """
-_VIEWS: Final = f"""
-SELECT 'view', TABLE_NAME, {_hashed("VIEW_DEFINITION", "CHECK_OPTION", "DEFINER", "SECURITY_TYPE")}
+_VIEWS: Final = """
+SELECT 'view', TABLE_NAME, {}
 FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()
-"""  # noqa: S608 - constants
+"""
+_VIEWS_MYSQL: Final = _VIEWS.format(_hashed("VIEW_DEFINITION", "CHECK_OPTION", "DEFINER", "SECURITY_TYPE"))
+_VIEWS_MARIADB: Final = _VIEWS.format(
+    _hashed("VIEW_DEFINITION", "CHECK_OPTION", "DEFINER", "SECURITY_TYPE", "ALGORITHM")
+)
 _FACTS: Final = _hashed(
     "c.COLUMN_TYPE",
     "c.COLUMN_DEFAULT",
@@ -80,7 +87,8 @@ WHERE t.CONSTRAINT_SCHEMA = DATABASE() AND t.CONSTRAINT_TYPE = 'CHECK'
 """
 _PARTITIONS: Final = """
 SELECT TABLE_NAME, CONCAT_WS('\\n', PARTITION_NAME, COALESCE(SUBPARTITION_NAME, '-'), PARTITION_METHOD,
-       COALESCE(PARTITION_EXPRESSION, '-'), COALESCE(PARTITION_DESCRIPTION, '-'))
+       COALESCE(PARTITION_EXPRESSION, '-'), COALESCE(PARTITION_DESCRIPTION, '-'), COALESCE(SUBPARTITION_METHOD, '-'),
+       COALESCE(SUBPARTITION_EXPRESSION, '-'), PARTITION_COMMENT)
 FROM information_schema.PARTITIONS
 WHERE TABLE_SCHEMA = DATABASE() AND PARTITION_NAME IS NOT NULL
 ORDER BY TABLE_NAME, PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION
@@ -98,7 +106,15 @@ SELECT LOWER(ROUTINE_TYPE), ROUTINE_NAME, {
         "ROUTINE_COMMENT",
     )
 }
-FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')
+FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()
+"""  # noqa: S608 - constants
+# Of MySQL 9.
+_HAS_LIBRARIES: Final = """
+SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'information_schema' AND TABLE_NAME = 'LIBRARIES'
+"""
+_LIBRARIES: Final = f"""
+SELECT 'library', LIBRARY_NAME, {_hashed("LIBRARY_DEFINITION", "LANGUAGE", "LIBRARY_COMMENT")}
+FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = DATABASE()
 """  # noqa: S608 - constants
 _PARAMETERS: Final = """
 SELECT LOWER(ROUTINE_TYPE), SPECIFIC_NAME, CONCAT_WS('\\n', COALESCE(PARAMETER_MODE, '-'),
@@ -113,6 +129,8 @@ SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME, {
 FROM information_schema.TRIGGERS
 WHERE TRIGGER_SCHEMA = DATABASE() AND {_OURS.format("EVENT_OBJECT_TABLE")}
 """  # noqa: S608 - constants
+# One that ends goes by itself, or is switched off by itself where it is preserved.
+_ENDS: Final = "(EXECUTE_AT IS NOT NULL OR ENDS IS NOT NULL)"
 _EVENTS: Final = f"""
 SELECT 'event', EVENT_NAME, {
     _hashed(
@@ -123,14 +141,16 @@ SELECT 'event', EVENT_NAME, {
         "INTERVAL_FIELD",
         "STARTS",
         "ENDS",
-        "STATUS",
+        f"IF({_ENDS}, '-', STATUS)",
         "ON_COMPLETION",
         "TIME_ZONE",
         "SQL_MODE",
         "DEFINER",
+        "EVENT_COMMENT",
     )
 }
-FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()
+FROM information_schema.EVENTS
+WHERE EVENT_SCHEMA = DATABASE() AND NOT ({_ENDS} AND ON_COMPLETION = 'NOT PRESERVE')
 """  # noqa: S608 - constants
 
 
@@ -170,15 +190,17 @@ class _Reading:
         yield from self._grouped("constraint", _FOREIGN_KEYS)
         yield from self._grouped("constraint", _CHECKS_MARIADB if self._server.maria else _CHECKS_MYSQL)
         yield from self._routines()
+        yield from self._sequences()
         for table, name, hashed in self._ask(_TRIGGERS):
             yield f"trigger {self._schema}.{named(table)}.{named(name)}", hashed
-        for kind, name, hashed in self._ask(_EVENTS):
+        libraries = self._ask(_LIBRARIES) if not self._server.maria and self._ask(_HAS_LIBRARIES) else ()
+        for kind, name, hashed in (*self._ask(_EVENTS), *libraries):
             yield f"{kind} {self._schema}.{named(name)}", hashed
 
     @property
     def _expression(self) -> str:
-        """What an index is on, where that is no column: MySQL's alone."""
-        return "'-'" if self._server.maria else "COALESCE(EXPRESSION, '-'), IS_VISIBLE"
+        """Whether an index is used; and what it is on, where that is no column: MySQL's alone."""
+        return "IGNORED" if self._server.maria else "COALESCE(EXPRESSION, '-'), IS_VISIBLE"
 
     def _ask(self, sql: str) -> tuple[Row, ...]:
         found = self._channel.query(sql)
@@ -191,14 +213,27 @@ class _Reading:
         partitions: dict[str, list[str]] = {}
         for table, partition in self._ask(_PARTITIONS):
             partitions.setdefault(table, []).append(partition)
-        sequences = {name for (name,) in self._ask(_SEQUENCES)} if self._server.maria else set()
-        for kind, name, hashed in (*self._ask(_TABLES), *self._ask(_VIEWS)):
-            what = "sequence" if name in sequences else kind
-            yield f"{what} {self._schema}.{named(name)}", _hash(hashed, *partitions.get(name, ()))
+        for kind, name, hashed in (*self._ask(_TABLES), *self._ask(self._views)):
+            yield f"{kind} {self._schema}.{named(name)}", _hash(hashed, *partitions.get(name, ()))
+
+    @property
+    def _views(self) -> str:
+        return _VIEWS_MARIADB if self._server.maria else _VIEWS_MYSQL
+
+    def _sequences(self) -> Iterator[tuple[str, str]]:
+        """Yield MariaDB's, whose definitions no table of the catalog has in all versions."""
+        for (name,) in self._ask(_SEQUENCES) if self._server.maria else ():
+            try:
+                [(_, shown)] = self._channel.query(f"SHOW CREATE SEQUENCE {quote(name)}")
+            except SqlError as error:
+                if error.number in PASSING:
+                    raise
+                shown = ""  # It may not be seen, or has gone meanwhile.
+            yield f"sequence {self._schema}.{named(name)}", _hash(shown)
 
     def _columns(self) -> Iterator[tuple[str, str]]:
         # What a view's columns are follows from its definition, and from its tables.
-        views = {name for _, name, _ in self._ask(_VIEWS)}
+        views = {name for _, name, _ in self._ask(self._views)}
         for table, column, hashed in self._ask(_COLUMNS):
             if table not in views:
                 yield f"column {self._schema}.{named(table)}.{named(column)}", hashed
