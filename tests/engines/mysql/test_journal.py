@@ -190,6 +190,17 @@ def test_a_table_that_was_dropped_and_not_made_again_is_not_taken_for_done(
     assert (applied(database), journal(database)) == (["1"], [("2", 1, "unknown")])
 
 
+def test_rows_of_a_new_table_without_transactions(database: MariaDatabase, pods: Pods) -> None:
+    """Where the server crashed in it, MySQL leaves the table, with some of them or none: nobody can tell."""
+    first, second = pods("first"), pods("second")
+    two = migration("2", "CREATE TABLE u ENGINE = MyISAM AS SELECT id FROM t; CREATE TABLE last (x int)")
+    done(second.run(order(BASE), keys(database)))
+    kill_at(b"'finished'", first, order(BASE, two), database)
+    ended = second.run(order(BASE, two), keys(database))
+    assert [event["found"] for event in ended.events("settled")] == ["nobody can tell"]
+    assert ended.result.reason is Reason.PARTIAL, ended.text
+
+
 SHOWN_OTHERWISE = {
     "letters": "SET NAMES latin1",
     "letters of answers": "SET character_set_results = latin2",

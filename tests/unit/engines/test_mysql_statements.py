@@ -236,6 +236,24 @@ def test_what_a_definition_is_about(sql: str, subjects: list[Subject]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "fills"),
+    [
+        ("CREATE TABLE t (x int) ENGINE = MyISAM", False),
+        ("CREATE TABLE t LIKE u", False),
+        ("CREATE INDEX i ON t (x)", False),
+        ("CREATE VIEW t AS SELECT 1", False),
+        ("CREATE TABLE t (x int) ENGINE = MyISAM AS SELECT 1 AS x", True),
+        ("CREATE TABLE t (SELECT 1 AS x)", True),
+        ("CREATE OR REPLACE TABLE t AS WITH a AS (SELECT 1) TABLE a", True),
+        ("CREATE TABLE t TABLE u", True),
+        (f"CREATE TABLE t (x varchar(9) COMMENT '{'x' * 4000}')", True),
+    ],
+)
+def test_what_puts_rows_into_what_it_makes(sql: str, fills: bool) -> None:
+    assert effect_of(sql).fills is fills
+
+
+@pytest.mark.parametrize(
     ("renamed", "turns"),
     [
         ("t TO u", False),

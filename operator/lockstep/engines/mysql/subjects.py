@@ -56,6 +56,8 @@ class Effect(Struct, frozen=True):
     """Whether it gives each object's name to another: run twice, it is as if it had not run."""
     makes: bool = False
     """Whether its objects are there once it has run."""
+    fills: bool = False
+    """Whether it may put rows into the table that it makes."""
 
 
 NEVER: Final = Effect(Settling.NEVER)
@@ -66,6 +68,8 @@ _STORED: Final = frozenset(
 _ACCOUNTS: Final = frozenset({"USER", "ROLE"})
 # What an ALTER TABLE may do to rows without a trace in the table's definition.
 _TRACELESS: Final = frozenset({"TRUNCATE", "EXCHANGE", "DISCARD", "IMPORT"})
+# Of a query, wherever it stands.
+_QUERIES: Final = frozenset({"SELECT", "VALUES", "WITH", "TABLE"})
 _END: Final = ""
 
 
@@ -106,6 +110,10 @@ class _Reader:
             if depth == 0 and word in words:
                 return True
         return False
+
+    def goes_on_with(self, words: frozenset[str]) -> bool:
+        """Tell whether one of these words is among the tokens that come."""
+        return any(kind == "word" and text.upper() in words for kind, text in self.tokens[self.at :])
 
     def subject(self, kind: str) -> Subject | None:
         """Take a name, qualified or not."""
@@ -151,7 +159,10 @@ def effect_of(sql: str) -> Effect:
         return Effect(Settling.IMAGE, subjects, turns=_turns(renamed)) if renamed else NEVER
     read = {"CREATE": _create, "ALTER": _alter, "DROP": _drop}.get(verb)
     found = read(reader) if read is not None else None
-    return NEVER if not found else Effect(Settling.IMAGE, tuple(dict.fromkeys(found)), makes=verb == "CREATE")
+    if not found:
+        return NEVER
+    fills = verb == "CREATE" and found[0].kind == "table" and (len(sql) >= HEAD or reader.goes_on_with(_QUERIES))
+    return Effect(Settling.IMAGE, tuple(dict.fromkeys(found)), makes=verb == "CREATE", fills=fills)
 
 
 def named(sql: str) -> tuple[Subject, ...]:
