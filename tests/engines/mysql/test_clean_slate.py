@@ -196,6 +196,29 @@ def test_names_are_compared_letter_by_letter(database: MariaDatabase, pod: Pod) 
     assert done(pod.run(order(one, other), keys(database))).result.applied == 0
 
 
+SERVERS_OWN = {
+    "rows": ("sql_select_limit", "1"),
+    "joins": ("max_join_size", "1"),
+    "row format": ("innodb_default_row_format", "compact"),
+    "transactions": ("init_connect", "'SET autocommit = 0, completion_type = 1'"),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), SERVERS_OWN.values(), ids=SERVERS_OWN.keys())
+def test_what_the_server_sets_for_everybody(name: str, value: str, database: MariaDatabase, pod: Pod) -> None:
+    [(before,)] = database.query(f"SELECT @@global.{name}")
+    database.server.admin(f"SET GLOBAL {name} = {value}")
+    try:
+        text = "CREATE TABLE t (x int); INSERT INTO t VALUES (1), (2); CREATE TABLE u AS SELECT a.x FROM t a JOIN t b"
+        done(pod.run(order(migration("1", text)), keys(database)))
+        done(pod.run(order(migration("1", text), migration("2", "INSERT INTO u SELECT x FROM t")), keys(database)))
+    finally:
+        with database.connect(admin=True) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SET GLOBAL {name} = %s", (before,))
+    assert applied(database) == ["1", "2"]
+    assert database.query("SELECT count(*) FROM u") == [(6,)]
+
+
 @pytest.mark.parametrize("mode", ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"])
 def test_the_servers_own_mode_does_not_count(mode: str, maria_database: MariaDatabase, pod: Pod) -> None:
     database = maria_database

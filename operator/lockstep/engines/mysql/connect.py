@@ -33,6 +33,8 @@ _KEEPALIVE: Final = (
     ("TCP_USER_TIMEOUT", 15_000),
 )
 
+_FIRST: Final = "SET SESSION autocommit = 1, completion_type = 0, sql_mode = 'STRICT_ALL_TABLES'"
+"""Until the session is set up: SQLAlchemy would quote names as the server's own mode has it."""
 _IN_CLEAR: Final = frozenset({b"mysql_clear_password", b"dialog"})
 """Ways to authenticate (PAM, LDAP) in which the client sends the password as it is."""
 LETTERS: Final = "lockstep_utf8"
@@ -83,8 +85,6 @@ class Connector:
             "charset": "utf8mb4",
             "autocommit": True,
             "local_infile": False,
-            # Until the session is set up: SQLAlchemy would quote names as the server's own mode has it.
-            "sql_mode": "STRICT_ALL_TABLES",
             "program_name": program_name(task.identity),
             "defer_connect": True,
             **tls_arguments(params.get("sslmode"), task.order.database.tls, task.files),
@@ -150,6 +150,8 @@ class Connector:
             raw = Driver(**self._arguments, cursorclass=Cursor, read_timeout=read_seconds, write_timeout=read_seconds)
             raw.connect(plain)
             raw.encoding = LETTERS
+            # In no transaction yet: whatever the server sets for each that connects.
+            raw.query(_FIRST)
         except (pymysql.err.Error, OSError, RuntimeError) as error:
             handle.close()
             plain.close()

@@ -55,7 +55,7 @@ _OWN: Final = {
     "collation_connection": "utf8mb4_general_ci",
     "time_zone": "'+00:00'",
     "sql_quote_show_create": "1",
-    "sql_select_limit": "DEFAULT",
+    **NO_LIMITS,
 }
 _OWN_OF: Final = {
     "MySQL": {"show_create_table_verbosity": "0", "transaction_read_only": "0"},

@@ -34,7 +34,12 @@ SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATA
 _OPTIONS: Final[Mapping[str, str]] = {
     f"{dialect}_{name}": value
     for dialect in ("mysql", "mariadb")
-    for name, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+    for name, value in (
+        ("engine", "InnoDB"),
+        ("charset", "utf8mb4"),
+        ("collate", "utf8mb4_bin"),
+        ("row_format", "DYNAMIC"),
+    )
 }
 
 _MINE: Final = "SELECT 1 FROM lockstep_journal WHERE line = %s LIMIT 1 LOCK IN SHARE MODE"
