@@ -148,6 +148,11 @@ def _unfit(tool: str, rows: Sequence[ForeignRow], *, cumulative: bool) -> Refusa
     problems = [f"{_show(row.identity)} {row.problem}" for row in rows if row.problem is not None]
     if problems:
         return _refuse(f"{tool}'s history cannot be adopted as it is: {listed(problems)}")
+    if nameless := sum(not row.identity.strip() and row.version is None for row in rows):
+        return _refuse(
+            f"{nameless} of {tool}'s history have neither a name nor a number, which {tool} itself never writes: take "
+            "these rows out, or use spec.baseline instead"
+        )
     if not rows:
         return _refuse(
             f"{tool}'s history table is there but holds nothing that is applied: say with spec.baseline "

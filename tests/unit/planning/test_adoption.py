@@ -50,6 +50,13 @@ def test_what_the_tool_has_not_run_is_left_to_run() -> None:
     assert adopted([number("1")], [candidate("1"), candidate("2")]) == [("1", "m-1", "1")]
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_rows_without_a_name_cannot_be_named(name: str) -> None:
+    refusal = refused([number("1"), row(name)], [candidate("1")])
+    assert refusal.message.startswith("1 of tool's history have neither a name nor a number")
+    assert "spec.adopts" not in refusal.message
+
+
 def test_a_name_comes_before_a_number() -> None:
     rows = [row("add-email"), number("7")]
     found = adopted(rows, [candidate("1", "add-email"), candidate("2", "7")])
