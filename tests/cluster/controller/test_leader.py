@@ -77,6 +77,8 @@ def test_frozen(two: tuple[Operator, Operator], ns: Namespace) -> None:
     ns.schema_version()
     second.wait_for(ACQUIRED)
     job = ns.wait_job()
+    # The other one has written all that there is to write for now.
+    ns.wait_state("Running")
     versions = {each["metadata"]["resourceVersion"] for each in ns.plane.list("schemaversions", ns.name)}
     logged = len(first.lines("schemaversion") + first.lines("migration") + first.lines("run started"))
     first.send(signal.SIGCONT)
