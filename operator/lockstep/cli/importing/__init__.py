@@ -67,19 +67,17 @@ def make(
             ["--strip-transactions needs --engine: what BEGIN and COMMIT are, each database reads for itself"]
         )
     collected = read(folder, engine)
-    if engine is None:
-        return Imported(line, resources(collected.changes, line, namespace), collected.remarks)
-    stripped = strip(collected.changes, engine)
-    made = resources(stripped.changes if strip_transactions else collected.changes, line, namespace)
-    if refused := refusals(made, engine):
-        raise RefusedError(
-            [
-                *(stripped.left if strip_transactions else ()),
-                *refused,
-                _what_now(refused, () if strip_transactions else stripped.taken),
-            ]
-        )
-    return Imported(line, made, (*collected.remarks, *(stripped.remarks if strip_transactions else ())))
+    if not strip_transactions or engine is None:
+        changes, remarks = collected.changes, collected.remarks
+        left: tuple[str, ...] = ()
+    else:
+        stripped = strip(collected.changes, engine)
+        changes, remarks, left = stripped.changes, (*collected.remarks, *stripped.remarks), stripped.left
+    made = resources(changes, line, namespace)
+    if engine is not None and (refused := refusals(made, engine)):
+        around = () if strip_transactions else strip(changes, engine).taken
+        raise RefusedError([*left, *refused, _what_now(refused, around)])
+    return Imported(line, made, remarks)
 
 
 def _what_now(refused: Sequence[str], around: Sequence[str]) -> str:

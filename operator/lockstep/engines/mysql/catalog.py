@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final
 
 from lockstep.engines.mysql.channel import Channel, Row, SqlError
@@ -213,12 +214,12 @@ class _Reading:
         partitions: dict[str, list[str]] = {}
         for table, partition in self._ask(_PARTITIONS):
             partitions.setdefault(table, []).append(partition)
-        for kind, name, hashed in (*self._ask(_TABLES), *self._ask(self._views)):
+        for kind, name, hashed in (*self._ask(_TABLES), *self._views):
             yield f"{kind} {self._schema}.{named(name)}", _hash(hashed, *partitions.get(name, ()))
 
-    @property
-    def _views(self) -> str:
-        return _VIEWS_MARIADB if self._server.maria else _VIEWS_MYSQL
+    @cached_property
+    def _views(self) -> tuple[Row, ...]:
+        return self._ask(_VIEWS_MARIADB if self._server.maria else _VIEWS_MYSQL)
 
     def _sequences(self) -> Iterator[tuple[str, str]]:
         """Yield MariaDB's, whose definitions no table of the catalog has in all versions."""
@@ -233,7 +234,7 @@ class _Reading:
 
     def _columns(self) -> Iterator[tuple[str, str]]:
         # What a view's columns are follows from its definition, and from its tables.
-        views = {name for _, name, _ in self._ask(self._views)}
+        views = {name for _, name, _ in self._views}
         for table, column, hashed in self._ask(_COLUMNS):
             if table not in views:
                 yield f"column {self._schema}.{named(table)}.{named(column)}", hashed
